@@ -66,7 +66,7 @@ def required_collections() -> list[str]:
 def install_from_galaxy() -> None:
     """Have ansible-galaxy resolve requirements.yml."""
     ansible_galaxy = Path(sys.executable).with_name("ansible-galaxy")
-    command = [ansible_galaxy, "collection", "install", "--force", "-p", TREE.parent, "-r", REQUIREMENTS]
+    command = [str(ansible_galaxy), "collection", "install", "--force", "-p", str(TREE.parent), "-r", str(REQUIREMENTS)]
     subprocess.run(command, check=True)
 
 
