@@ -1,0 +1,432 @@
+#!/usr/bin/python
+
+# Copyright: The phoenix.webstack maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Publish a service on HAProxy, its servers changed without a lost request."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: haproxy_backend
+short_description: Publish a service on HAProxy and change its servers without a lost request
+version_added: "0.1.0"
+author:
+  - The phoenix.webstack maintainers (@phoenix-webstack)
+description:
+  - Owns one service of the balancer, a frontend and the backend of the same name, as one file in O(config_directory)
+    and in the running HAProxy, and keeps the two equal.
+  - Every server that is new or has a new address must first answer an HTTP request of the balancer itself (the gate).
+    If one does not, nothing is changed.
+  - Where addresses alone differ, the running HAProxy is changed over its admin socket, server by server
+    (drain, new address, UP by health checks of that address, ready), and the file is written afterwards,
+    without a reload. Where the set of servers or an option differs, the file is written and HAProxy reloaded.
+  - The whole configuration is checked by HAProxy before anything is changed, and file and running HAProxy
+    are compared afterwards.
+    If a step fails, the former state is put back. A run that is cut off is finished or undone by the next one.
+  - A server's address changed by hand in the running HAProxy is put right. A server drained or put into maintenance
+    by hand stays so, across a reload too, unless its address changes.
+attributes:
+  check_mode:
+    description: Reports what would change; the gate asks no server then, for it may not have been provisioned yet.
+    support: full
+  diff_mode:
+    description: Shows the file's difference and one line for each server that changes.
+    support: full
+  idempotent:
+    description: A second run changes nothing.
+    support: full
+options:
+  name:
+    description:
+      - The service's name, which names its frontend, its backend and its file.
+    type: str
+    required: true
+  bind:
+    description:
+      - What the frontend listens on, each as HAProxy's C(bind) keyword takes it.
+    type: list
+    elements: str
+    default: ["*:80"]
+  servers:
+    description:
+      - All servers of the service. The list must not be empty.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: The server's name, which stays the same when its address changes.
+        type: str
+        required: true
+      address:
+        description:
+          - Its IP address, or a host name which is resolved on the balancer, once, now.
+        type: str
+        required: true
+      port:
+        description: Its TCP port.
+        type: int
+        required: true
+  balance:
+    description:
+      - How requests are spread over the servers, as HAProxy's C(balance) keyword takes it.
+    type: str
+    default: roundrobin
+  check_path:
+    description:
+      - The path of the health checks. It should be shallow, or one slow database takes every server away.
+    type: str
+    default: /healthz
+  check_host:
+    description:
+      - The C(Host) header of the health checks and of the gate.
+    type: str
+    default: localhost
+  check_interval:
+    description:
+      - Seconds between two health checks of a server.
+    type: float
+    default: 1.0
+  check_fall:
+    description:
+      - Failed health checks in a row until a server is DOWN.
+    type: int
+    default: 2
+  check_rise:
+    description:
+      - Good health checks in a row until a server is UP.
+    type: int
+    default: 2
+  server_options:
+    description:
+      - More words for HAProxy's C(default-server) line, such as V(maxconn 100).
+    type: str
+    default: ""
+  frontend_options:
+    description:
+      - More lines for the frontend, as HAProxy takes them.
+    type: list
+    elements: str
+    default: []
+  backend_options:
+    description:
+      - More lines for the backend, as HAProxy takes them.
+    type: list
+    elements: str
+    default: []
+  gate:
+    description:
+      - Whether new and changed servers have to answer before anything is changed.
+    type: bool
+    default: true
+  gate_path:
+    description:
+      - The path they have to answer with a 2xx. It should be deep, such as one that asks the database.
+      - By default O(check_path).
+    type: str
+  gate_successes:
+    description:
+      - Good answers in a row that are asked for.
+    type: int
+    default: 3
+  gate_retries:
+    description:
+      - Bad answers a server may give before that, one every O(gate_delay) seconds.
+    type: int
+    default: 5
+  gate_delay:
+    description:
+      - Seconds between a bad answer and the next try.
+    type: float
+    default: 1.0
+  gate_timeout:
+    description:
+      - Seconds one answer may take.
+    type: float
+    default: 3.0
+  wait_timeout:
+    description:
+      - Seconds to wait for a server to be UP, for a reload to be done, or for another run on the same balancer to end.
+    type: float
+    default: 30.0
+  config_file:
+    description:
+      - HAProxy's main configuration file.
+    type: path
+    default: /etc/haproxy/haproxy.cfg
+  config_directory:
+    description:
+      - The directory HAProxy reads beside it.
+    type: path
+    default: /etc/haproxy/conf.d
+  socket:
+    description:
+      - HAProxy's admin socket.
+    type: path
+    default: /run/haproxy/admin.sock
+  unit:
+    description:
+      - HAProxy's systemd unit.
+    type: str
+    default: haproxy
+seealso:
+  - module: phoenix.webstack.haproxy_backend_info
+"""
+
+EXAMPLES = r"""
+- name: Publish the web servers
+  phoenix.webstack.haproxy_backend:
+    name: web
+    servers:
+      - name: web-01
+        address: 10.0.0.5
+        port: 80
+      - name: web-02
+        address: 10.0.0.6
+        port: 80
+    gate_path: /readyz
+"""
+
+RETURN = r"""
+way:
+  description: How the change was made, C(none), C(runtime) (no reload) or C(reload).
+  returned: success
+  type: str
+  sample: runtime
+servers:
+  description: Every server, with what became of it.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The server's name.
+      type: str
+    address:
+      description: Its address, V(null) for a removed one.
+      type: str
+    port:
+      description: Its port, V(null) for a removed one.
+      type: int
+    change:
+      description: C(unchanged), C(moved), C(added) or C(removed).
+      type: str
+    file_before:
+      description: Its address and port in the file before, V(null) if it was not in there.
+      type: str
+    runtime_before:
+      description: Its address and port in the running HAProxy before, V(null) if it was not in there.
+      type: str
+gate:
+  description: The last answer of every server that was asked, by name.
+  returned: success
+  type: dict
+  sample:
+    web-01: HTTP 200 OK
+path:
+  description: The service's file.
+  returned: success
+  type: str
+  sample: /etc/haproxy/conf.d/web.cfg
+"""
+
+import contextlib
+import socket
+import typing as t
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.phoenix.webstack.plugins.module_utils._command import ModuleCommandRunner
+from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy import parse, probe, validate
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.apply import Transaction
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.client import AdminSocket
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.model import Server, Service
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.plan import NOTHING, Plan, make_plan
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.store import Store
+
+
+class BackendModule:
+    """Wires the module's parameters to plan, gate and transaction."""
+
+    def __init__(self, *, module: AnsibleModule) -> None:
+        self._module = module
+        self._params = module.params
+        self._runner = ModuleCommandRunner(module=module)
+        self._runtime = AdminSocket(path=self._params["socket"])
+        # Before its name is used as a file's.
+        self._service = _service(self._params)
+        validate.check_service(self._service)
+        self._store = Store(directory=self._params["config_directory"], name=self._service.name)
+        self._binary = module.get_bin_path("haproxy")
+
+    def run(self) -> dict[str, t.Any]:
+        """Do the module's work and give its result."""
+        if self._module.check_mode:
+            plan = self._plan()
+            if self._binary and Path(self._params["config_file"]).exists():
+                self._validate(plan)
+            return self._result(plan, gate={})
+        self._require_haproxy()
+        with self._store.lock(timeout=self._params["wait_timeout"]):
+            plan = self._plan()
+            gate = self._carry_out(plan)
+        return self._result(plan, gate=gate)
+
+    def _plan(self) -> Plan:
+        before = self._store.read()
+        known = {server.name: server.address for server in parse.server_lines(before or "").get(self._service.name, [])}
+        return make_plan(
+            service=validate.with_addresses(self._service, known=known, lookup=_lookup),
+            before_text=before,
+            runtime=self._runtime.servers(self._service.name),
+            pending=self._store.pending(),
+        )
+
+    def _carry_out(self, plan: Plan) -> dict[str, str]:
+        gate: dict[str, str] = {}
+        if plan.way != NOTHING:
+            self._validate(plan)
+            gate = self._gate(plan)
+        Transaction(
+            plan=plan,
+            runtime=self._runtime,
+            store=self._store,
+            reload=lambda: self._systemctl("reload-or-restart"),
+            timeout=self._params["wait_timeout"],
+        ).run()
+        return gate
+
+    def _gate(self, plan: Plan) -> dict[str, str]:
+        if not self._params["gate"]:
+            return {}
+        gate = probe.Gate(
+            path=self._params["gate_path"] or self._service.check_path,
+            host=self._service.check_host,
+            successes=self._params["gate_successes"],
+            retries=self._params["gate_retries"],
+            delay=self._params["gate_delay"],
+            timeout=self._params["gate_timeout"],
+        )
+        return probe.pass_gate(plan.gated, gate=gate, probe=probe.HttpProbe(gate=gate))
+
+    def _validate(self, plan: Plan) -> None:
+        self._store.validate(
+            plan.text, runner=self._runner, binary=str(self._binary), config_file=self._params["config_file"],
+        )
+
+    def _systemctl(self, verb: str) -> None:
+        self._runner.run(["systemctl", verb, self._params["unit"]])
+
+    def _require_haproxy(self) -> None:
+        missing = [
+            *([] if self._binary else ["the haproxy command"]),
+            *(path for path in (self._params["config_file"], self._params["config_directory"])
+              if not Path(path).exists()),
+        ]
+        if missing:
+            raise WebstackError(
+                f"HAProxy is not set up on this host: {' and '.join(missing)} is missing. Nothing was changed."
+                " Next: apply the role phoenix.webstack.haproxy to this host first."
+            )
+
+    def _result(self, plan: Plan, *, gate: t.Mapping[str, str]) -> dict[str, t.Any]:
+        file_diff = {
+            "before": plan.before_text or "",
+            "after": plan.text,
+            "before_header": str(self._store.path),
+            "after_header": str(self._store.path),
+        }
+        lines = "".join(f"{line}\n" for line in plan.lines)
+        return {
+            "changed": plan.way != NOTHING,
+            "way": plan.way,
+            "path": str(self._store.path),
+            "gate": dict(gate),
+            "servers": [
+                {
+                    "name": change.name,
+                    "address": change.server.address if change.server else None,
+                    "port": change.server.port if change.server else None,
+                    "change": change.kind,
+                    "file_before": change.in_file,
+                    "runtime_before": change.in_runtime,
+                }
+                for change in plan.changes
+            ],
+            "diff": [file_diff, *([{"prepared": lines}] if lines else [])],
+        }
+
+
+def _service(params: t.Mapping[str, t.Any]) -> Service:
+    return Service(
+        name=params["name"],
+        bind=tuple(params["bind"]),
+        servers=tuple(Server(**server) for server in params["servers"]),
+        frontend_options=tuple(params["frontend_options"]),
+        backend_options=tuple(params["backend_options"]),
+        **{
+            key: params[key]
+            for key in ("balance", "check_path", "check_host", "check_interval", "check_fall", "check_rise",
+                        "server_options")
+        },
+    )
+
+
+def _lookup(name: str) -> list[str]:
+    with contextlib.suppress(OSError):
+        return [str(found[4][0]) for found in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)]
+    return []
+
+
+def argument_spec() -> dict[str, dict[str, t.Any]]:
+    """Describe the module's parameters."""
+    return {
+        "name": {"type": "str", "required": True},
+        "bind": {"type": "list", "elements": "str", "default": ["*:80"]},
+        "servers": {
+            "type": "list",
+            "elements": "dict",
+            "required": True,
+            "options": {
+                "name": {"type": "str", "required": True},
+                "address": {"type": "str", "required": True},
+                "port": {"type": "int", "required": True},
+            },
+        },
+        "balance": {"type": "str", "default": "roundrobin"},
+        "check_path": {"type": "str", "default": "/healthz"},
+        "check_host": {"type": "str", "default": "localhost"},
+        "check_interval": {"type": "float", "default": 1.0},
+        "check_fall": {"type": "int", "default": 2},
+        "check_rise": {"type": "int", "default": 2},
+        "server_options": {"type": "str", "default": ""},
+        "frontend_options": {"type": "list", "elements": "str", "default": []},
+        "backend_options": {"type": "list", "elements": "str", "default": []},
+        "gate": {"type": "bool", "default": True},
+        "gate_path": {"type": "str"},
+        "gate_successes": {"type": "int", "default": 3},
+        "gate_retries": {"type": "int", "default": 5},
+        "gate_delay": {"type": "float", "default": 1.0},
+        "gate_timeout": {"type": "float", "default": 3.0},
+        "wait_timeout": {"type": "float", "default": 30.0},
+        "config_file": {"type": "path", "default": "/etc/haproxy/haproxy.cfg"},
+        "config_directory": {"type": "path", "default": "/etc/haproxy/conf.d"},
+        "socket": {"type": "path", "default": "/run/haproxy/admin.sock"},
+        "unit": {"type": "str", "default": "haproxy"},
+    }
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    try:
+        result = BackendModule(module=module).run()
+    except WebstackError as error:
+        module.fail_json(msg=error.message, **error.data)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
