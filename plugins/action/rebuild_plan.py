@@ -1,0 +1,75 @@
+# Copyright: The phoenix.webstack maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Turn what the hosts showed into a plan, or into every problem at once (controller only)."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.phoenix.webstack.plugins.module_utils._rebuild import plan
+
+ARGUMENTS: dict[str, t.Any] = {
+    "asked": {"type": "dict", "required": True},
+    "trust": {"type": "dict", "required": True},
+    "target": {"type": "dict", "required": True},
+    "sources": {"type": "dict", "required": True},
+    "balancers": {"type": "dict", "required": True},
+    "engine": {"type": "str", "required": True},
+    "http_port": {"type": "int", "required": True},
+}
+
+
+def probe_of(registered: t.Mapping[str, t.Any], *, field: str) -> dict[str, t.Any]:
+    """What a host showed, from a registered result; ``{"error": …}`` where it could not be asked.
+
+    :arg field: The result's field that holds it; empty where the result itself does.
+    """
+    if registered.get("unreachable"):
+        return {"error": f"SSH does not get in: {registered.get('msg', 'unreachable')}".rstrip(". ") + "."}
+    if registered.get("failed") or (field and field not in registered):
+        reason = registered.get("msg") or registered.get("module_stderr") or "it could not be asked"
+        return {"error": f"could not be looked at: {reason}".rstrip(". ") + "."}
+    return dict(registered[field] if field else registered)
+
+
+class ActionModule(ActionBase):
+    """See the module documentation of ``rebuild_plan``."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Show and return the plan, or fail with every problem."""
+        result = super().run(tmp, task_vars)
+        _validation, args = self.validate_argument_spec(ARGUMENTS)
+        asked = plan.Asked(**args["asked"])
+        balancers = {name: probe_of(each, field="") for name, each in args["balancers"].items()}
+        sources = {name: probe_of(each, field="probe") for name, each in args["sources"].items()}
+        trusted = args["trust"]
+        target = {"error": trusted["error"]} if "error" in trusted else probe_of(args["target"], field="probe")
+
+        source, problems = plan.choose_source(asked, sources=sources, balancers=balancers)
+        problems = plan.problems_of_balancers(asked, balancers=balancers) + problems
+        problems += plan.problems_of_target(
+            asked, target=target, source=sources.get(source or ""), engine=args["engine"], http_port=args["http_port"]
+        )
+        result.update(changed=False, problems=problems)
+        if problems:
+            result.update(failed=True, msg=plan.listed(problems))
+            return result
+        made = plan.make_plan(asked, target=target, source=source, balancers=balancers, http_port=args["http_port"])
+        lines = plan.describe(
+            made, fingerprint=trusted["host_key"]["fingerprint"], trusted_by=trusted["host_key"]["kind"]
+        )
+        Display().display("\n".join(["", *lines, ""]))
+        result.update(plan=made._asdict(), description=lines)
+        result["members"] = [
+            {"name": made.host, "group": "rebuild_now"},
+            *({"name": name, "group": "rebuild_dump"} for name in [made.source] if name),
+            *({"name": name, "group": "rebuild_repoint"} for name in made.balancers),
+        ]
+        return result

@@ -1,0 +1,85 @@
+# Copyright: The phoenix.webstack maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Looking at a web server without touching it: what a rebuild must know before it begins.
+
+Databases are read from the data directory, not from a server: a replacement must show its data
+even where the server is stopped or refuses us.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+import socket
+import typing as t
+
+from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandRunner
+
+# Schemas that every server creates for itself.
+SYSTEM_SCHEMAS = frozenset({"mysql", "sys", "performance_schema", "information_schema"})
+# MySQL keeps its own folders beside the schemas'.
+SYSTEM_FOLDERS = re.compile(r"^#|^\.")
+LISTENER = re.compile(r'^\S+\s+\d+\s+\d+\s+\S+:(?P<port>\d+)\s+\S+(?:\s+users:\(\("(?P<process>[^"]+)")?', re.MULTILINE)
+
+
+def parse_os_release(text: str) -> dict[str, str]:
+    """The distribution as ``id`` and ``version``, from the text of /etc/os-release."""
+    pairs = dict(line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
+    return {"id": pairs.get("ID", "").strip('"'), "version": pairs.get("VERSION_ID", "").strip('"')}
+
+
+def parse_listeners(text: str) -> dict[str, str]:
+    """TCP ports and the process that listens there, from ``ss -Hltnp``."""
+    return {found["port"]: found["process"] or "unknown" for found in LISTENER.finditer(text)}
+
+
+def schema_name(folder: str) -> str:
+    """The name of a schema from that of its folder, where MySQL writes ``-`` as ``@002d``."""
+    return re.sub(r"@([0-9a-f]{4})", lambda found: chr(int(found[1], 16)), folder)
+
+
+def databases(data_directory: pathlib.Path) -> dict[str, dict[str, t.Any]]:
+    """Schemas of users in a data directory, with their size in bytes and whether they hold anything."""
+    found = {}
+    folders = sorted(data_directory.iterdir()) if data_directory.is_dir() else []
+    for folder in folders:
+        name = schema_name(folder.name)
+        if not folder.is_dir() or name in SYSTEM_SCHEMAS or SYSTEM_FOLDERS.match(folder.name):
+            continue
+        sizes = {each.name: each.stat().st_size for each in folder.iterdir() if each.name != "db.opt"}
+        found[name] = {"bytes": sum(sizes.values()), "empty": not sizes}
+    return found
+
+
+def restored(state_directory: pathlib.Path) -> dict[str, str]:
+    """Schemas that ``mysql_restore`` restored and proved here, with the dump they came from."""
+    found = {}
+    for file in sorted(state_directory.glob("*.json")) if state_directory.is_dir() else []:
+        state = json.loads(file.read_text(encoding="utf-8"))
+        if state.get("state") == "restored":
+            found[state["database"]] = state["dump_id"]
+    return found
+
+
+def database_server(*, runner: CommandRunner, unix_socket: str) -> dict[str, t.Any]:
+    """Which database server is installed, and whether it answers on its socket."""
+    for binary, engine in (("/usr/sbin/mariadbd", "mariadb"), ("/usr/sbin/mysqld", "mysql")):
+        if os.access(binary, os.X_OK):
+            version = re.search(r"Ver (\d+(?:\.\d+)+)", runner.run([binary, "--version"], check=False).stdout)
+            return {"engine": engine, "version": version[1] if version else "", "running": _answers(unix_socket)}
+    return {"engine": "", "version": "", "running": False}
+
+
+def _answers(unix_socket: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(5)
+        return client.connect_ex(unix_socket) == 0
+
+
+def free_bytes(path: str) -> int:
+    """Bytes an ordinary process may still write below a path that exists."""
+    status = os.statvfs(path)
+    return status.f_bavail * status.f_frsize

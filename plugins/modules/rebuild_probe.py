@@ -1,0 +1,110 @@
+#!/usr/bin/python
+# Copyright: The phoenix.webstack maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: rebuild_probe
+short_description: Look at a web server before a rebuild
+version_added: "0.1.0"
+description:
+  - Reads what the preflight of a rebuild must know of a surviving or a replacement web server, in one call.
+  - Databases are read from the data directory, so that data shows even where the database server is stopped.
+author:
+  - The phoenix.webstack maintainers (@phoenix-webstack)
+attributes:
+  check_mode:
+    description: Reads only, so that it does the same in check mode.
+    support: full
+  diff_mode:
+    description: Changes nothing, so that there is no difference to show.
+    support: none
+  idempotent:
+    description: Reads only.
+    support: full
+options:
+  data_directory:
+    description: Where the database server keeps its data.
+    type: path
+    default: /var/lib/mysql
+  unix_socket:
+    description: The database server's socket.
+    type: path
+    default: /run/mysqld/mysqld.sock
+  state_directory:
+    description: Where M(phoenix.webstack.mysql_restore) keeps its state.
+    type: path
+    default: /var/lib/webstack/mysql_restore
+"""
+
+EXAMPLES = r"""
+- name: Look at the server before anything is done to it
+  phoenix.webstack.rebuild_probe:
+  register: __rebuild_probe
+"""
+
+RETURN = r"""
+probe:
+  description: What the server showed.
+  returned: success
+  type: dict
+  contains:
+    os:
+      description: The distribution, as C(id) and C(version).
+      type: dict
+    disk_free_bytes:
+      description: Bytes free on the file system of C(/var/lib).
+      type: int
+    database_server:
+      description: The server's C(engine) (empty where none is installed), C(version), and whether it is C(running).
+      type: dict
+    databases:
+      description: Schemas of users, each with C(bytes) and C(empty).
+      type: dict
+    restored:
+      description: Schemas that this collection restored and proved, each with the dump it came from.
+      type: dict
+    listeners:
+      description: TCP ports that are listened on, each with the name of the process.
+      type: dict
+"""
+
+import pathlib
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.phoenix.webstack.plugins.module_utils._command import ModuleCommandRunner
+from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
+from ansible_collections.phoenix.webstack.plugins.module_utils._rebuild import probe
+
+
+def main() -> None:
+    """Collect the probe and hand it over."""
+    module = AnsibleModule(
+        argument_spec={
+            "data_directory": {"type": "path", "default": "/var/lib/mysql"},
+            "unix_socket": {"type": "path", "default": "/run/mysqld/mysqld.sock"},
+            "state_directory": {"type": "path", "default": "/var/lib/webstack/mysql_restore"},
+        },
+        supports_check_mode=True,
+    )
+    runner = ModuleCommandRunner(module=module)
+    try:
+        found = {
+            "os": probe.parse_os_release(pathlib.Path("/etc/os-release").read_text(encoding="utf-8")),
+            "disk_free_bytes": probe.free_bytes("/var/lib"),
+            "database_server": probe.database_server(runner=runner, unix_socket=module.params["unix_socket"]),
+            "databases": probe.databases(pathlib.Path(module.params["data_directory"])),
+            "restored": probe.restored(pathlib.Path(module.params["state_directory"])),
+            "listeners": probe.parse_listeners(runner.run(["ss", "-Hltnp"]).stdout),
+        }
+    except WebstackError as error:
+        module.fail_json(msg=error.message, **error.data)
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename} cannot be read: {error.strerror}.")
+    module.exit_json(changed=False, probe=found)
+
+
+if __name__ == "__main__":
+    main()
