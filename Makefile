@@ -1,0 +1,66 @@
+# The project's commands; `make` lists them. Each prepares what it needs.
+
+JOBS ?= 2
+LAB ?= lab
+SUITE ?= 12
+
+export ANSIBLE_HOME := $(CURDIR)/.ansible
+export MOLECULE_GLOB := molecule/*/molecule.yml
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+lab := python tests/lab/lab.py --lab $(LAB)
+run := python tools/run_tests.py --jobs $(JOBS)
+
+.DEFAULT_GOAL := help
+.PHONY: help deps lock lint unit sanity molecule e2e test build demo bench-rebuild lab-up lab-down lab-shell clean
+
+help:  ## List the commands
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+deps:  ## Install what is missing: system packages, .venv, collections
+	@tools/bootstrap.sh
+
+lock: deps  ## Renew requirements/*.txt from the *.in files
+	@for name in uv dev; do \
+	    uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	        --no-emit-index-url --no-header requirements/$$name.in -o requirements/$$name.txt || exit; \
+	done
+
+test: deps  ## Run every check and every test
+	@$(run)
+
+lint: deps  ## Check style, types, documentation and the build
+	@$(run) lint
+
+unit: deps  ## Run the unit tests (ARGS="-k name")
+	@python -m pytest tests/unit $(ARGS)
+
+sanity: deps  ## Run ansible-test sanity
+	@$(run) sanity
+
+molecule: deps  ## Test the roles in containers (SCENARIO=name for one, JOBS=2 beside each other)
+	@$(run) molecule $(addprefix --scenario=,$(SCENARIO))
+
+e2e: deps  ## Lose a web server and rebuild it, end to end (ARGS="-k name")
+	@python -m pytest tests/e2e $(ARGS)
+
+build: deps  ## Build the collection's tarball
+	@ansible-galaxy collection build --force
+
+demo: deps  ## Watch the whole story: provision, lock out, rebuild, timeline
+	@python tests/lab/demo.py
+
+bench-rebuild: deps  ## Measure how long a rebuild takes
+	@python tests/bench/rebuild.py
+
+lab-up: deps  ## Start lb-01, web-01, web-02 and a spare (LAB=name SUITE=12|13)
+	@$(lab) up --suite $(SUITE)
+
+lab-down:  ## Remove them (LAB=name)
+	@$(lab) down
+
+lab-shell:  ## Open a root shell without SSH (HOST=web-01 LAB=name)
+	@$(lab) shell $(or $(HOST),$(error name one: make lab-shell HOST=web-01))
+
+clean: lab-down  ## Remove the lab and everything the tools keep in this checkout
+	@rm -rf .ansible .cache .venv phoenix-webstack-*.tar.gz
