@@ -1,0 +1,334 @@
+# Copyright: The phoenix.webstack maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Dumping databases: one snapshot for all clients and for the checksums, streamed into compressed files."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+import typing as t
+from pathlib import Path
+
+from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import catalog, checksum, describe, files
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import manifest as manifests
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.session import Session, identifier
+
+_LOCK_WAIT_TIMEOUT = 1205
+# The last line of the header that the dump clients write before they open their transaction.
+_HEADER_END = re.compile(rb"SQL_NOTES=0 \*/;\s*")
+_MARGIN = 64 * 1024 * 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class DumpOptions:
+    """What the caller wants.
+
+    ``lock_timeout`` is in seconds, ``level`` is zstd's.
+    """
+
+    databases: tuple[str, ...]
+    directory: Path
+    host: str
+    lock_timeout: int = 10
+    level: int = 3
+    socket: str | None = None
+
+
+def utc_now() -> str:
+    """Now, as ISO 8601 in UTC with milliseconds."""
+    now = datetime.datetime.now(tz=datetime.timezone.utc)
+    return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def dump_argv(*, engine: str, database: str, socket: str | None) -> list[str]:
+    """The engine's own dump client for one database: data and every kind of object, and no word about other schemas."""
+    client = "mariadb-dump" if engine == "mariadb" else "mysqldump"
+    program = shutil.which(client) or shutil.which("mysqldump")
+    if program is None:
+        raise WebstackError(
+            f"The dump client `{client}` is not installed on this host. Install it with: "
+            f"apt-get install {'mariadb-client' if engine == 'mariadb' else 'mysql-client'}",
+        )
+    argv = [
+        program, "--no-defaults", "--user=root", "--single-transaction", "--quick", "--skip-lock-tables",
+        "--routines", "--triggers", "--events", "--hex-blob", "--default-character-set=utf8mb4", "--skip-dump-date",
+        "--max-allowed-packet=1G",
+    ]
+    argv += [f"--socket={socket}"] if socket else []
+    argv += ["--set-gtid-purged=OFF", "--no-tablespaces"] if engine == "mysql" else []
+    return [*argv, "--", database]
+
+
+def refuse_unknown(*, session: Session, databases: t.Sequence[str]) -> None:
+    """Refuse names that are no database of this server, all at once."""
+    existing = catalog.existing_databases(session=session)
+    unknown = [name for name in databases if name not in existing]
+    system = [name for name in databases if name in catalog.SYSTEM_DATABASES]
+    if unknown:
+        known = ", ".join(sorted(set(existing) - catalog.SYSTEM_DATABASES)) or "none"
+        raise WebstackError(
+            f"No such database on this server: {', '.join(unknown)}. Nothing was dumped. It has: {known}.",
+        )
+    if system:
+        raise WebstackError(
+            f"The server's own databases are not dumped: {', '.join(system)}. "
+            "Accounts and settings belong to the role `mysql`.",
+        )
+
+
+def refuse_full_disk(*, session: Session, options: DumpOptions) -> None:
+    """Refuse to start a dump that might fill the disk: the compressed text is smaller than the tables."""
+    marks = ", ".join(["%s"] * len(options.databases))
+    size = session.rows(
+        "SELECT COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) FROM information_schema.TABLES"
+        f" WHERE TABLE_SCHEMA IN ({marks})", options.databases,
+    )[0][0]
+    needed, free = int(size) + _MARGIN, files.free_bytes(options.directory)
+    if free < needed:
+        raise WebstackError(
+            f"{options.directory} has {files.human_size(free)} left, and the dump may need {files.human_size(needed)}. "
+            f"Nothing was dumped. Free some space, or dump elsewhere. Look with: df -h {options.directory}",
+        )
+
+
+class Stream:
+    """One database on its way: client → zstd → file, with the SHA-256 taken as the bytes pass."""
+
+    def __init__(self, *, argv: list[str], path: Path, level: int) -> None:
+        self.path = path
+        self.size = 0
+        self._hash = hashlib.sha256()
+        self._started = threading.Event()
+        self._problems: list[str] = []
+        self._log = path.with_suffix(".log").open("w+b")
+        self._client = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._log, env=_environment(),
+        )
+        try:
+            self._zstd = subprocess.Popen(
+                ["zstd", "-q", "-c", f"-{level}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
+                env=_environment(),
+            )
+        except OSError as error:
+            self.kill()
+            raise WebstackError(f"zstd cannot be run: {error}. Install it with: apt-get install zstd") from error
+        self._threads = [threading.Thread(target=self._feed), threading.Thread(target=self._drain)]
+        for thread in self._threads:
+            thread.daemon = True
+            thread.start()
+
+    def _feed(self) -> None:
+        """Pass the client's text on, and notice when its transaction is open: it writes more than its header."""
+        source, sink = t.cast("t.IO[bytes]", self._client.stdout), t.cast("t.IO[bytes]", self._zstd.stdin)
+        head = b""
+        try:
+            while True:
+                chunk = os.read(source.fileno(), files.CHUNK)
+                if not self._started.is_set():
+                    head += chunk
+                    match = _HEADER_END.search(head)
+                    if not chunk or (match and match.end() < len(head)):
+                        self._started.set()
+                if not chunk:
+                    break
+                sink.write(chunk)
+            sink.close()
+        except OSError as error:
+            self._problems.append(f"passing the dump to zstd: {error}")
+            self._client.kill()
+        finally:
+            self._started.set()
+
+    def _drain(self) -> None:
+        source = t.cast("t.IO[bytes]", self._zstd.stdout)
+        try:
+            with self.path.open("wb") as sink:
+                for chunk in iter(lambda: os.read(source.fileno(), files.CHUNK), b""):
+                    sink.write(chunk)
+                    self._hash.update(chunk)
+                    self.size += len(chunk)
+                sink.flush()
+                os.fsync(sink.fileno())
+        except OSError as error:
+            self._problems.append(f"writing {self.path}: {error}")
+            self.kill()
+
+    def wait_for_snapshot(self, *, timeout: float) -> None:
+        """Wait until the client reads in its own snapshot (or has ended)."""
+        if not self._started.wait(timeout):
+            raise WebstackError(f"The dump client wrote nothing within {timeout:.0f} s; nothing was dumped.")
+
+    def finish(self, *, database: str) -> dict[str, t.Any]:
+        """Wait for the end; both programs must have succeeded.
+
+        :returns: The manifest's ``file``, ``size`` and ``sha256``.
+        """
+        for thread in self._threads:
+            thread.join()
+        codes = {"the dump client": self._client.wait(), "zstd": self._zstd.wait()}
+        self._log.seek(0)
+        words = self._log.read().decode("utf-8", "replace").strip()
+        self._log.close()
+        problems = self._problems + [f"{name} ended with exit code {code}" for name, code in codes.items() if code]
+        if problems:
+            raise WebstackError(
+                f"Dumping database `{database}` failed: {'; '.join(problems)}. {words}".strip()
+                + " The unfinished set was removed.",
+            )
+        self.path.with_suffix(".log").unlink()
+        return {"file": self.path.name, "size": self.size, "sha256": self._hash.hexdigest()}
+
+    def kill(self) -> None:
+        """End both programs at once."""
+        for process in (getattr(self, "_client", None), getattr(self, "_zstd", None)):
+            if process is not None and process.poll() is None:
+                process.kill()
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "LC_ALL": "C", "LANGUAGE": "C"}
+
+
+def binlog_position(*, session: Session) -> dict[str, str | int] | None:
+    """Where the binary log stands, or nothing where the server keeps none."""
+    engine, series = session.server.engine, session.server.series
+    modern = engine == "mysql" and series >= (8, 2)
+    rows = session.rows("SHOW BINARY LOG STATUS" if modern else "SHOW MASTER STATUS")
+    if not rows:
+        return None
+    gtid = session.rows("SELECT @@GLOBAL.gtid_binlog_pos")[0][0] if engine == "mariadb" else rows[0][4]
+    return {"file": str(rows[0][0]), "position": int(rows[0][1]), "gtid": str(gtid or "").replace("\n", "")}
+
+
+def hold_writers(*, session: Session, timeout: int) -> None:
+    """Stop all writes of the server for a moment (``FLUSH TABLES WITH READ LOCK``), or give up in time."""
+    session.execute(f"SET SESSION lock_wait_timeout = {int(timeout)}")
+    try:
+        session.execute("FLUSH TABLES WITH READ LOCK")
+    except WebstackError as error:
+        if error.data.get("code") != _LOCK_WAIT_TIMEOUT:
+            raise
+        raise WebstackError(
+            f"The server could not stop its writes within {timeout} s: a long statement or an open LOCK TABLES is in "
+            "the way. Nothing was dumped. Look who it is with: SHOW FULL PROCESSLIST; wait, or raise lock_timeout.",
+        ) from error
+
+
+class Dump:
+    """One dump of some databases, from the lock to the committed set."""
+
+    def __init__(self, *, options: DumpOptions, connect: t.Callable[[], Session], readers: int = 1) -> None:
+        self._options = options
+        self._locker = connect()
+        self._readers = [connect() for _ in range(readers)]
+        self._streams: dict[str, Stream] = {}
+        self._started_at = utc_now()
+
+    def run(self, *, identity: str) -> dict[str, t.Any]:
+        """Dump into ``<identity>.partial`` and rename it once it is whole.
+
+        :returns: The module's result: id, path, manifest, size, seconds and how long writers were held.
+        """
+        begun = time.monotonic()
+        partial = self._options.directory / f"{identity}{manifests.PARTIAL_SUFFIX}"
+        files.ensure_private_directory(partial)
+        try:
+            manifest, held = self._dump_into(partial=partial, identity=identity)
+        except BaseException:
+            for stream in self._streams.values():
+                stream.kill()
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        finally:
+            for session in (self._locker, *self._readers):
+                session.close()
+        final = partial.with_name(identity)
+        partial.rename(final)
+        files.sync_directory(final.parent)
+        return {
+            "id": identity, "path": str(final), "manifest": manifest,
+            "size": sum(entry["size"] for entry in manifest["databases"].values()),
+            "seconds": round(time.monotonic() - begun, 3), "lock_seconds": round(held, 3),
+        }
+
+    def _dump_into(self, *, partial: Path, identity: str) -> tuple[manifests.Manifest, float]:
+        databases, binlog, snapshot_at, held = self._take_snapshot(partial=partial)
+        sums = checksum.sum_databases(sessions=self._readers, databases=databases)
+        described = {
+            database.name: describe.describe_database(database=database, sums=sums[database.name])
+            for database in databases
+        }
+        for name, stream in self._streams.items():
+            described[name].update(stream.finish(database=name))
+        if held is None:  # tables outside of InnoDB: the lock is their snapshot
+            held = self._release()
+        manifest = {
+            "schema": manifests.SCHEMA, "id": identity, "host": self._options.host,
+            "engine": self._locker.server.engine, "version": self._locker.server.version,
+            "started_at": self._started_at, "snapshot_at": snapshot_at, "finished_at": utc_now(),
+            "binlog": binlog, "databases": described,
+        }
+        files.write_json(path=partial / manifests.MANIFEST_FILE, value=manifest)
+        return manifest, held
+
+    def _take_snapshot(
+        self, *, partial: Path,
+    ) -> tuple[list[catalog.Database], dict[str, str | int] | None, str, float | None]:
+        """Let clients and readers see one and the same moment, holding writers no longer than that takes."""
+        options = self._options
+        hold_writers(session=self._locker, timeout=options.lock_timeout)
+        self._held_since = time.monotonic()
+        for reader in self._readers:
+            reader.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+        for name in options.databases:
+            argv = dump_argv(engine=self._locker.server.engine, database=name, socket=options.socket)
+            self._streams[name] = Stream(
+                argv=argv, path=partial / manifests.database_file(name), level=options.level,
+            )
+        databases = [catalog.read_database(session=self._locker, name=name) for name in options.databases]
+        binlog = binlog_position(session=self._locker)
+        snapshot_at = utc_now()
+        for stream in self._streams.values():
+            stream.wait_for_snapshot(timeout=60)
+        held = self._release() if not foreign_tables(databases=databases) else None
+        return databases, binlog, snapshot_at, held
+
+    def _release(self) -> float:
+        self._locker.execute("UNLOCK TABLES")
+        return time.monotonic() - self._held_since
+
+
+def foreign_tables(*, databases: t.Sequence[catalog.Database]) -> list[str]:
+    """Tables that a transaction's snapshot does not cover: every engine but InnoDB."""
+    return [
+        f"{identifier(database.name)}.{identifier(table.name)}"
+        for database in databases for table in database.tables if table.engine.lower() != "innodb"
+    ]
+
+
+def remove_remains(*, directory: Path) -> list[str]:
+    """Remove the unfinished sets of dead runs; only to be called under the directory's lock."""
+    removed = []
+    for path in sorted(directory.glob(f"*{manifests.PARTIAL_SUFFIX}")):
+        shutil.rmtree(path)
+        removed.append(path.name)
+    return removed
+
+
+def new_identity(*, directory: Path, host: str) -> str:
+    """``<YYYYmmddTHHMMSSZ>-<host>``, waiting for the next second where that one is taken."""
+    safe = re.sub(r"[^A-Za-z0-9._-]", "-", host) or "host"
+    while True:
+        stamp = datetime.datetime.now(tz=datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+        if not (directory / f"{stamp}-{safe}").exists():
+            return f"{stamp}-{safe}"
+        time.sleep(0.1)

@@ -1,0 +1,143 @@
+# Copyright: The phoenix.webstack maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The manifest of a dump set: what was dumped, from where, and what it must be once restored."""
+
+from __future__ import annotations
+
+import json
+import re
+import typing as t
+from pathlib import Path
+
+from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
+
+SCHEMA = "phoenix.webstack.dump/1"
+MANIFEST_FILE = "manifest.json"
+PARTIAL_SUFFIX = ".partial"
+
+Manifest = t.Dict[str, t.Any]  # noqa: UP006 -- evaluated at run time, Python 3.8 on hosts
+
+_SET_KEYS: dict[str, type] = {
+    "id": str, "host": str, "engine": str, "version": str, "started_at": str, "snapshot_at": str,
+    "finished_at": str, "databases": dict,
+}
+_DATABASE_KEYS: dict[str, type] = {
+    "file": str, "size": int, "sha256": str, "charset": str, "collation": str, "tables": dict, "objects": dict,
+}
+
+
+def parse_manifest(*, text: str, origin: str) -> Manifest:
+    """Read a manifest and hold it against its schema.
+
+    :arg origin: Its path, for the message.
+    :raises WebstackError: No JSON, an unknown schema, or a key that is missing or of another type.
+    """
+    try:
+        manifest = json.loads(text)
+    except ValueError as error:
+        raise WebstackError(f"{origin} is damaged: it is no JSON ({error}).") from error
+    schema = manifest.get("schema") if isinstance(manifest, dict) else None
+    if schema != SCHEMA:
+        raise WebstackError(
+            f"{origin} has the schema `{schema}`; this version of the collection reads `{SCHEMA}`. "
+            "Dump anew, or use the version of the collection that wrote it.",
+        )
+    problems = _missing(value=manifest, keys=_SET_KEYS, where="the dump set")
+    for name, database in manifest.get("databases", {}).items() if not problems else ():
+        problems += _missing(value=database, keys=_DATABASE_KEYS, where=f"database `{name}`")
+        problems += _table_problems(name=name, database=database) if not problems else []
+    if problems:
+        raise WebstackError(f"{origin} is damaged: {'; '.join(problems)}.")
+    return manifest
+
+
+def _missing(*, value: t.Any, keys: dict[str, type], where: str) -> list[str]:
+    if not isinstance(value, dict):
+        return [f"{where} is not described"]
+    return [
+        f"{where} has no valid `{key}`" for key, kind in keys.items()
+        if not isinstance(value.get(key), kind) or isinstance(value.get(key), bool)
+    ]
+
+
+def _table_problems(*, name: str, database: dict[str, t.Any]) -> list[str]:
+    """File names that lead out of the set, and tables without their rows and checksum."""
+    problems = []
+    if not re.fullmatch(r"[^/\0]+", database["file"]) or database["file"] in (".", ".."):
+        problems.append(f"database `{name}` names the file `{database['file']}` outside of the set")
+    problems += [
+        f"table `{name}`.`{table}` has no valid rows and checksum" for table, entry in database["tables"].items()
+        if not isinstance(entry, dict) or not isinstance(entry.get("rows"), int)
+        or not re.fullmatch(r"[0-9a-f]{32}", str(entry.get("checksum")))
+    ]
+    return problems
+
+
+def read_manifest(*, directory: Path) -> Manifest:
+    """Read the manifest of the dump set in a directory.
+
+    :raises WebstackError: It is missing, unreadable or damaged; the message says which and what to do.
+    """
+    path = directory / MANIFEST_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise WebstackError(
+            f"{directory} has no {MANIFEST_FILE}: it is no dump set, or only a part of one.",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise WebstackError(f"{path} cannot be read: {error}.") from error
+    return parse_manifest(text=text, origin=str(path))
+
+
+def is_partial(directory: Path) -> bool:
+    """Whether a directory is a set that was never finished."""
+    return directory.name.endswith(PARTIAL_SUFFIX)
+
+
+def file_problems(*, directory: Path, manifest: Manifest, databases: t.Iterable[str]) -> list[str]:
+    """What is wrong with the sizes of a set's files, cheaply (contents are the verifier's business)."""
+    problems = []
+    for name in databases:
+        entry = manifest["databases"][name]
+        path = directory / entry["file"]
+        if not path.is_file():
+            problems.append(f"{path} is missing.")
+        elif path.stat().st_size != entry["size"]:
+            problems.append(
+                f"{path} has {path.stat().st_size} bytes instead of {entry['size']}: it is cut off or was changed.",
+            )
+    return problems
+
+
+def database_file(name: str) -> str:
+    """The file of a database within its set; bytes that a file name cannot hold are percent-encoded."""
+    safe = re.sub(r"[^A-Za-z0-9_.-]", lambda match: "".join(f"%{byte:02X}" for byte in match.group().encode()), name)
+    return f"{safe.replace('.', '%2E', 1) if safe.startswith('.') else safe}.sql.zst"
+
+
+def describe_set(*, path: Path) -> dict[str, t.Any]:
+    """A dump set with its manifest and what is wrong with it (if anything).
+
+    Validity here means: the manifest reads, and every file is there with its size.
+    """
+    entry: dict[str, t.Any] = {"id": path.name, "path": str(path), "manifest": None}
+    if is_partial(path):
+        problems = [f"{path} is the remains of a dump that never finished."]
+    else:
+        try:
+            manifest = entry["manifest"] = read_manifest(directory=path)
+            problems = file_problems(directory=path, manifest=manifest, databases=manifest["databases"])
+        except WebstackError as error:
+            problems = [error.message]
+    return {**entry, "problems": problems, "valid": not problems}
+
+
+def list_sets(*, directory: Path) -> list[dict[str, t.Any]]:
+    """The finished dump sets of a directory, newest first."""
+    found = [
+        describe_set(path=path) for path in sorted(directory.iterdir() if directory.is_dir() else [], reverse=True)
+        if path.is_dir() and not is_partial(path) and not path.name.startswith(".")
+    ]
+    return sorted(found, key=lambda entry: (entry["manifest"] or {}).get("snapshot_at", entry["id"]), reverse=True)

@@ -1,0 +1,122 @@
+# Copyright: The phoenix.webstack maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""May this dump be restored here? All the reasons against it at once, and for each database what is to be done."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import files
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import state as states
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.session import series_of, title_of
+
+if t.TYPE_CHECKING:
+    from pathlib import Path
+
+    from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.catalog import Database
+    from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.manifest import Manifest
+    from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.session import Server
+
+LOAD = "load"
+RELOAD = "reload"
+DONE = "done"
+_MARGIN = 128 * 1024 * 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What to do with one database: ``load`` it, clear our own remains and ``reload``, or nothing (``done``)."""
+
+    action: str
+    problem: str | None = None
+
+
+def judge_engine(*, manifest: Manifest, server: Server) -> list[str]:
+    """Refuse the other engine, and a server older than the dump's."""
+    source = title_of(engine=manifest["engine"], version=manifest["version"])
+    if manifest["engine"] != server.engine:
+        return [
+            f"The dump is of {source} and this server is {server.title}: a dump goes back into the engine it came "
+            "from. Install that engine (mysql_engine), or migrate by hand first.",
+        ]
+    if series_of(manifest["version"]) > server.series:
+        return [
+            f"The dump is of {source}, newer than this server ({server.title}), which may not understand it. "
+            "Upgrade this server first.",
+        ]
+    return []
+
+
+def judge_space(*, needed: int, free: int, path: Path) -> list[str]:
+    """Refuse a disk that could not hold the tables with a fifth to spare."""
+    wanted = needed + needed // 5 + _MARGIN
+    if free >= wanted:
+        return []
+    return [
+        f"{path} has {files.human_size(free)} left; this restore wants {files.human_size(wanted)} there. "
+        f"Free some space. Look with: df -h {path}",
+    ]
+
+
+def judge_definers(*, missing: t.Sequence[str]) -> list[str]:
+    """Refuse objects whose definer does not exist here: they would restore, and then fail when used."""
+    if not missing:
+        return []
+    return [
+        f"Views, triggers, routines or events of the dump belong to accounts that this server does not have: "
+        f"{', '.join(missing)}. Create them first (mysql_users of the role `mysql`).",
+    ]
+
+
+def judge_target(
+    *, name: str, target: Database | None, state: states.RestoreState | None, dump_id: str, host: str,
+) -> Verdict:
+    """What a database on this host means for a restore into it.
+
+    Only what is proven empty, or is the remains of our own interrupted restore, is ever written to.
+    """
+    if target is None or target.is_empty:
+        return Verdict(action=LOAD)
+    if state is None:
+        return Verdict(action=LOAD, problem=(
+            f"Database `{name}` on {host} already holds {_contents(target)} and was not restored by this collection; "
+            f"nothing was changed. If nobody needs it, dump it and drop it by hand: "
+            f"mariadb-dump {name} > {name}.sql, then DROP DATABASE `{name}`; or restore on another host."
+        ))
+    if state["state"] == states.LOADING:
+        return judge_remains(name=name, target=target, state=state, host=host)
+    if state["dump_id"] == dump_id:
+        return Verdict(action=DONE)
+    return Verdict(action=LOAD, problem=(
+        f"Database `{name}` on {host} holds {_contents(target)}, restored from another dump ({state['dump_id']}, "
+        f"{state.get('finished_at')}), and its data may have moved on since; nothing was changed. If nobody needs it, "
+        f"dump it and drop it by hand: mariadb-dump {name} > {name}.sql, then DROP DATABASE `{name}`."
+    ))
+
+
+def judge_remains(*, name: str, target: Database, state: states.RestoreState, host: str) -> Verdict:
+    """Remains of an interrupted restore may be cleared as long as everything there is in that dump."""
+    known = {kind: set(names) for kind, names in state["contents"].items()}
+    # A view is loaded as a table first; so for remains a name counts whichever of the two it is.
+    relations = known.get("tables", set()) | known.get("views", set())
+    strange = [table.name for table in target.tables if table.name not in relations]
+    for kind, names in target.objects.items():
+        allowed = relations if kind == "views" else known.get(kind, set())
+        strange += [item for item in names if item not in allowed]
+    if not strange:
+        return Verdict(action=RELOAD)
+    return Verdict(action=LOAD, problem=(
+        f"Database `{name}` on {host} has the remains of an interrupted restore ({state['dump_id']}), but also "
+        f"{', '.join(f'`{item}`' for item in sorted(strange)[:5])}, which that dump does not have; nothing was "
+        f"changed. "
+        f"Look at it, and drop it by hand if nobody needs it: DROP DATABASE `{name}`."
+    ))
+
+
+def _contents(database: Database) -> str:
+    count = len(database.tables)
+    others = sum(len(names) for names in database.objects.values())
+    tables = f"{count} table{'' if count == 1 else 's'}"
+    return tables if count else f"no table but {others} view{'' if others == 1 else 's'}, routines or events"

@@ -1,0 +1,138 @@
+# Copyright: The phoenix.webstack maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading a dump file from end to end before any of it reaches a server: checksum, compression, and what it says."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+import threading
+import typing as t
+
+from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import files
+
+if t.TYPE_CHECKING:
+    from pathlib import Path
+
+_DELIMITER = re.compile(rb"DELIMITER\s+(\S+)", re.IGNORECASE)
+_QUOTED = rb"`((?:[^`]|``)+)`"
+_COMMENT = rb"(?:/\*M?!\d*\s*)?"
+# Statements at the start of a line that would reach beyond the database that is loaded.
+_SELECTS = re.compile(rb"\s*" + _COMMENT + rb"USE\s+(?!INDEX\b|KEY\b)(\S+)", re.IGNORECASE)
+_DATABASE = re.compile(
+    rb"\s*" + _COMMENT + rb"(CREATE|DROP|ALTER)\s+(?:DATABASE|SCHEMA)\b[^`\n]{0,60}(?:" + _QUOTED + rb")?",
+    re.IGNORECASE,
+)
+_QUALIFIED = re.compile(
+    rb"\s*" + _COMMENT + rb"(?:INSERT\s+(?:IGNORE\s+)?INTO|REPLACE\s+INTO|CREATE\s+TABLE(?:\s+IF\s+NOT\s+EXISTS)?"
+    rb"|DROP\s+(?:TABLE|VIEW)(?:\s+IF\s+EXISTS)?|ALTER\s+TABLE|LOCK\s+TABLES|DELETE\s+FROM|UPDATE)\s+"
+    + _QUOTED + rb"\.", re.IGNORECASE,
+)
+_SERVER = re.compile(
+    rb"\s*" + _COMMENT + rb"(GRANT|REVOKE|(?:CREATE|DROP|ALTER|RENAME)\s+USER|SET\s+PASSWORD|SET\s+(?:GLOBAL|PERSIST)"
+    rb"|SET\s+@@GLOBAL|(?:UN)?INSTALL|SHUTDOWN|LOAD\s+DATA|RESET|PURGE)\b", re.IGNORECASE,
+)
+_WINDOW = 512
+
+
+class DumpScanner:
+    r"""Looks at a dump line by line for statements that leave the database it belongs to.
+
+    Rows cannot mislead it: a dump client writes line breaks inside of values as ``\n``. Bodies of triggers,
+    routines and events stand between DELIMITER lines and are not looked into.
+    """
+
+    def __init__(self, *, database: str) -> None:
+        self._database = database.encode()
+        self._delimiter = b";"
+        self._at_line_start = True
+        self.findings: list[str] = []
+
+    def feed(self, line: bytes) -> None:
+        """Look at the next line (or the next part of one that is very long)."""
+        at_start, self._at_line_start = self._at_line_start, line.endswith(b"\n")
+        if not at_start:
+            return
+        head = line[:_WINDOW]
+        delimiter = _DELIMITER.match(head)
+        if delimiter:
+            self._delimiter = delimiter.group(1)
+        elif self._delimiter == b";" and self._leaves(head):
+            self.findings.append(head[:120].decode("utf-8", "replace").strip())
+
+    def _leaves(self, head: bytes) -> bool:
+        if _SELECTS.match(head) or _SERVER.match(head):
+            return True
+        database = _DATABASE.match(head)
+        if database:
+            # The clients set the database's own character set around triggers and routines.
+            return not (database.group(1).upper() == b"ALTER" and self._is_own(database.group(2)))
+        qualified = _QUALIFIED.match(head)
+        return qualified is not None and not self._is_own(qualified.group(1))
+
+    def _is_own(self, quoted: bytes | None) -> bool:
+        return quoted is not None and quoted.replace(b"``", b"`") == self._database
+
+
+def verify_file(*, path: Path, database: str, size: int, sha256: str) -> list[str]:
+    """Read one file of a set through its checksum, its decompression and the scanner.
+
+    :returns: One sentence for each thing that is wrong with it.
+    """
+    if not path.is_file():
+        return [f"{path} is missing."]
+    if path.stat().st_size != size:
+        return [f"{path} has {path.stat().st_size} bytes instead of {size}: it is cut off or was changed."]
+    scanner = DumpScanner(database=database)
+    seen, code, words = _read_through(path=path, scanner=scanner)
+    if seen != sha256:
+        return [f"{path} has the SHA-256 {seen} instead of {sha256}: its content is damaged."]
+    if code:
+        return [f"{path} cannot be decompressed: {words or f'zstd ended with exit code {code}'}."]
+    return [
+        f"{path} holds a statement that reaches beyond database `{database}`: {finding}"
+        for finding in scanner.findings[:3]
+    ]
+
+
+def _read_through(*, path: Path, scanner: DumpScanner) -> tuple[str, int, str]:
+    checksum = hashlib.sha256()
+    with start_zstd() as process:
+        sink = t.cast("t.IO[bytes]", process.stdin)
+
+        def feed() -> None:
+            with path.open("rb") as source:
+                for chunk in iter(lambda: source.read(files.CHUNK), b""):
+                    checksum.update(chunk)
+                    try:
+                        sink.write(chunk)
+                    except BrokenPipeError:
+                        continue  # zstd gave up; the checksum still needs the rest
+            try:
+                sink.close()
+            except BrokenPipeError:
+                return
+
+        feeder = threading.Thread(target=feed, daemon=True)
+        feeder.start()
+        source = t.cast("t.IO[bytes]", process.stdout)
+        for line in iter(lambda: source.readline(files.CHUNK), b""):
+            scanner.feed(line)
+        feeder.join()
+        words = t.cast("t.IO[bytes]", process.stderr).read().decode("utf-8", "replace").strip()
+        code = process.wait()
+    return checksum.hexdigest(), code, words
+
+
+def start_zstd(*, source: t.IO[bytes] | None = None) -> subprocess.Popen[bytes]:
+    """Start zstd decompressing its standard input (or ``source``) to its standard output."""
+    try:
+        return subprocess.Popen(
+            ["zstd", "-q", "-d", "-c"], stdin=source if source is not None else subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=files.CHUNK,
+        )
+    except OSError as error:
+        raise WebstackError(f"zstd cannot be run: {error}. Install it with: apt-get install zstd") from error

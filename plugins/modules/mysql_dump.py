@@ -1,0 +1,161 @@
+#!/usr/bin/python
+# Copyright: The phoenix.webstack maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: mysql_dump
+short_description: Dump MariaDB or MySQL databases with a manifest that a restore can be proven against
+version_added: "0.1.0"
+description:
+  - Dumps one or more databases of the server on the managed host as they were at one and the same moment,
+    with their views, triggers, routines and events.
+  - Writers are stopped (C(FLUSH TABLES WITH READ LOCK)) only until the dump clients and the checksums read in their
+    own snapshots. Where a database has tables outside of InnoDB they are stopped until the dump is done.
+  - Writes a dump set, which is the directory C(<time>-<host>/) with C(manifest.json) and one zstd-compressed file
+    for each database. The manifest has the SHA-256 of each file, and for each table its rows and a checksum of its
+    content taken in the same snapshot. The set appears under its name only once it is whole and on the disk.
+  - Authenticates as root by the unix socket, so that there is no secret.
+author:
+  - The phoenix.webstack maintainers (@phoenix-webstack)
+requirements:
+  - PyMySQL (Debian package C(python3-pymysql)), zstd, and the engine's own dump client on the managed host
+attributes:
+  check_mode:
+    description: Looks whether the databases exist, and says that it would dump them.
+    support: full
+  diff_mode:
+    description: A dump has no earlier state to compare with.
+    support: none
+  idempotent:
+    description: Each run is a new dump.
+    support: none
+options:
+  databases:
+    description: Names of the databases to dump.
+    type: list
+    elements: str
+    required: true
+  directory:
+    description: Directory of the dump sets on the managed host; it is created with mode C(0700).
+    type: path
+    default: /var/backups/webstack/mysql
+  host:
+    description: Name of the source in the name of the set and in the manifest. The default is the host's own name.
+    type: str
+  lock_timeout:
+    description:
+      - Seconds to wait until the server's writes can be stopped. While it waits, other writers wait too.
+    type: int
+    default: 10
+  compression_level:
+    description: Level of the zstd compression, from 1 to 19.
+    type: int
+    default: 3
+  login_unix_socket:
+    description: Socket of the server. The default is the usual one.
+    type: path
+seealso:
+  - module: phoenix.webstack.mysql_dump_info
+  - module: phoenix.webstack.mysql_restore
+"""
+
+EXAMPLES = r"""
+- name: Dump the shop
+  phoenix.webstack.mysql_dump:
+    databases: [shop]
+    host: "{{ inventory_hostname }}"
+  become: true
+  register: shop_dump
+"""
+
+RETURN = r"""
+dump:
+  description: The set that was written; in check mode only C(databases).
+  returned: success
+  type: dict
+  contains:
+    id:
+      description: Name of the set.
+      type: str
+      sample: 20261123T080000Z-web-02
+    path:
+      description: Its directory.
+      type: str
+    manifest:
+      description: The content of its C(manifest.json).
+      type: dict
+    size:
+      description: Bytes of its files.
+      type: int
+    seconds:
+      description: How long the dump took.
+      type: float
+    lock_seconds:
+      description: How long writers were stopped.
+      type: float
+"""
+
+import functools
+import os
+import platform
+import typing as t
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import dump, files, session
+
+ARGUMENTS: dict[str, dict[str, t.Any]] = {
+    "databases": {"type": "list", "elements": "str", "required": True},
+    "directory": {"type": "path", "default": "/var/backups/webstack/mysql"},
+    "host": {"type": "str"},
+    "lock_timeout": {"type": "int", "default": 10},
+    "compression_level": {"type": "int", "default": 3},
+    "login_unix_socket": {"type": "path"},
+}
+
+
+def work(*, module: AnsibleModule) -> dict[str, t.Any]:
+    """Dump, or say what would be dumped; returns the module's result."""
+    options = dump.DumpOptions(
+        databases=tuple(dict.fromkeys(module.params["databases"])), directory=Path(module.params["directory"]),
+        host=module.params["host"] or platform.node().split(".")[0], lock_timeout=module.params["lock_timeout"],
+        level=min(19, max(1, module.params["compression_level"])),
+        socket=session.find_socket(login_unix_socket=module.params["login_unix_socket"]),
+    )
+    if not options.databases:
+        raise WebstackError("`databases` is empty: name the databases to dump.")
+    connect = functools.partial(session.connect, login_unix_socket=module.params["login_unix_socket"])
+    planned = {"changed": True, "dump": {"databases": list(options.databases)}}
+    if module.check_mode and session.is_absent(login_unix_socket=module.params["login_unix_socket"]):
+        return {**planned, "msg": "There is no database server on this host yet; it could not be looked at."}
+    looker = connect()
+    dump.refuse_unknown(session=looker, databases=options.databases)
+    if module.check_mode:
+        looker.close()
+        return planned
+    os.umask(0o077)
+    files.ensure_private_directory(options.directory)
+    with files.exclusive_lock(path=options.directory / ".lock", what="Another dump"):
+        removed = dump.remove_remains(directory=options.directory)
+        dump.refuse_full_disk(session=looker, options=options)
+        looker.close()
+        identity = dump.new_identity(directory=options.directory, host=options.host)
+        result = dump.Dump(options=options, connect=connect).run(identity=identity)
+    return {"changed": True, "dump": {**result, "removed_remains": removed}}
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    try:
+        module.exit_json(**work(module=module))
+    except WebstackError as error:
+        module.fail_json(msg=error.message, **error.data)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+#!/usr/bin/python
+# Copyright: The phoenix.webstack maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: mysql_dump_info
+short_description: List the dump sets on a host, newest first
+version_added: "0.1.0"
+description:
+  - Reads the manifests of the dump sets that M(phoenix.webstack.mysql_dump) wrote into a directory.
+  - Says of each set whether it is valid, which means that its manifest reads and that every file is there with its
+    size. With O(verify=true) the files are read from end to end and held against their checksums.
+author:
+  - The phoenix.webstack maintainers (@phoenix-webstack)
+attributes:
+  check_mode:
+    description: Reads only, so that it does the same in check mode.
+    support: full
+  diff_mode:
+    description: Changes nothing, so that there is no difference to show.
+    support: none
+  idempotent:
+    description: Reads only.
+    support: full
+options:
+  directory:
+    description: Directory of the dump sets on the managed host.
+    type: path
+    default: /var/backups/webstack/mysql
+  path:
+    description: One dump set to look at, instead of all of a directory.
+    type: path
+  verify:
+    description: Read every file and compare its checksum. This takes as long as reading them.
+    type: bool
+    default: false
+seealso:
+  - module: phoenix.webstack.mysql_dump
+"""
+
+EXAMPLES = r"""
+- name: Find the newest valid dump
+  phoenix.webstack.mysql_dump_info:
+  become: true
+  register: dumps
+
+- name: Show it
+  ansible.builtin.debug:
+    msg: "{{ (dumps.sets | selectattr('valid') | first).path }}"
+"""
+
+RETURN = r"""
+sets:
+  description: The dump sets, newest first.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: Name of the set.
+      type: str
+    path:
+      description: Its directory.
+      type: str
+    valid:
+      description: Whether nothing is wrong with it.
+      type: bool
+    problems:
+      description: What is wrong with it, one sentence each.
+      type: list
+      elements: str
+    manifest:
+      description: The content of its manifest; none where it cannot be read.
+      type: dict
+"""
+
+import typing as t
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import manifest as manifests
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import verify
+
+ARGUMENTS: dict[str, dict[str, t.Any]] = {
+    "directory": {"type": "path", "default": "/var/backups/webstack/mysql"},
+    "path": {"type": "path"},
+    "verify": {"type": "bool", "default": False},
+}
+
+
+def work(*, module: AnsibleModule) -> dict[str, t.Any]:
+    """Read the sets; returns the module's result."""
+    if module.params["path"]:
+        found = [manifests.describe_set(path=Path(module.params["path"]))]
+    else:
+        found = manifests.list_sets(directory=Path(module.params["directory"]))
+    for entry in found if module.params["verify"] else ():
+        if entry["valid"]:
+            entry["problems"] = _verify(path=Path(entry["path"]), manifest=entry["manifest"])
+            entry["valid"] = not entry["problems"]
+    return {"changed": False, "sets": found}
+
+
+def _verify(*, path: Path, manifest: manifests.Manifest) -> list[str]:
+    return [
+        problem for name, entry in manifest["databases"].items()
+        for problem in verify.verify_file(
+            path=path / entry["file"], database=name, size=entry["size"], sha256=entry["sha256"],
+        )
+    ]
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    try:
+        module.exit_json(**work(module=module))
+    except WebstackError as error:
+        module.fail_json(msg=error.message, **error.data)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+#!/usr/bin/python
+# Copyright: The phoenix.webstack maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: mysql_restore
+short_description: Restore a dump set into MariaDB or MySQL, proven and whole, or not at all
+version_added: "0.1.0"
+description:
+  - Restores a dump set of M(phoenix.webstack.mysql_dump) into the server on the managed host.
+  - Before anything is touched, the set is read from end to end (checksums, compression, statements that would leave
+    their database) and the target is looked at. All reasons against the restore are listed at once.
+  - A database is written only if it is absent, empty, or holds nothing but the remains of an interrupted restore by
+    this module. A database that this very dump was restored into before is left alone and reported as such.
+  - After loading, the rows and the content checksum of every table and the definitions of triggers, routines and
+    events are held against the manifest. If anything fails or differs, all that was loaded is dropped again.
+  - Nothing of a restore is written to the server's binary log. Events restore with their status, so that enabled
+    ones run again where the event scheduler is on.
+author:
+  - The phoenix.webstack maintainers (@phoenix-webstack)
+requirements:
+  - PyMySQL (Debian package C(python3-pymysql)), zstd, and the engine's own client on the managed host
+attributes:
+  check_mode:
+    description: Makes all of the checks, and says what would be restored.
+    support: full
+  diff_mode:
+    description: Shows the databases that come into being with their tables and rows.
+    support: full
+  idempotent:
+    description: A dump that was restored is not restored again while its database holds something.
+    support: full
+options:
+  path:
+    description: Directory of the dump set on the managed host.
+    type: path
+    required: true
+  databases:
+    description: Databases to restore. The default is all of the dump.
+    type: list
+    elements: str
+    default: []
+  state_directory:
+    description: Where this module keeps what it restored into which database.
+    type: path
+    default: /var/lib/webstack/mysql_restore
+  host:
+    description: Name of this host in messages. The default is the host's own name.
+    type: str
+  login_unix_socket:
+    description: Socket of the server. The default is the usual one.
+    type: path
+seealso:
+  - module: phoenix.webstack.mysql_dump
+  - module: phoenix.webstack.mysql_checksum_info
+"""
+
+EXAMPLES = r"""
+- name: Restore the shop
+  phoenix.webstack.mysql_restore:
+    path: /var/backups/webstack/mysql/20261123T080000Z-web-02
+    host: "{{ inventory_hostname }}"
+  become: true
+"""
+
+RETURN = r"""
+restore:
+  description: What was restored from where.
+  returned: success
+  type: dict
+  contains:
+    id:
+      description: Name of the dump set.
+      type: str
+    path:
+      description: Its directory.
+      type: str
+    source:
+      description: The host, the engine and the version of the dump, and the moment it shows (C(snapshot_at)).
+      type: dict
+    databases:
+      description: >-
+        By name, C(state) (V(restored) or V(already_restored)), C(tables) and C(rows), and for what was loaded now
+        C(load_seconds) and C(proof_seconds).
+      type: dict
+    tables:
+      description: How many tables were proven in this run.
+      type: int
+    rows:
+      description: How many rows were proven in this run.
+      type: int
+    seconds:
+      description: How long all of it took.
+      type: float
+problems:
+  description: The reasons against a restore that was refused, one sentence each.
+  returned: when refused
+  type: list
+  elements: str
+differences:
+  description: What the loaded data had other than the manifest, one sentence each.
+  returned: when the proof failed
+  type: list
+  elements: str
+"""
+
+import functools
+import os
+import platform
+import time
+import typing as t
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import files, restore, session
+
+ARGUMENTS: dict[str, dict[str, t.Any]] = {
+    "path": {"type": "path", "required": True},
+    "databases": {"type": "list", "elements": "str", "default": []},
+    "state_directory": {"type": "path", "default": "/var/lib/webstack/mysql_restore"},
+    "host": {"type": "str"},
+    "login_unix_socket": {"type": "path"},
+}
+
+
+def work(*, module: AnsibleModule) -> dict[str, t.Any]:
+    """Check, load and prove; returns the module's result."""
+    begun = time.monotonic()
+    options = restore.RestoreOptions(
+        path=Path(module.params["path"]), databases=tuple(dict.fromkeys(module.params["databases"])),
+        state_directory=Path(module.params["state_directory"]),
+        host=module.params["host"] or platform.node().split(".")[0],
+        socket=session.find_socket(login_unix_socket=module.params["login_unix_socket"]),
+    )
+    connect = functools.partial(session.connect, login_unix_socket=module.params["login_unix_socket"])
+    if module.check_mode and session.is_absent(login_unix_socket=module.params["login_unix_socket"]):
+        return {
+            "changed": True, "restore": {"path": str(options.path)},
+            "msg": "There is no database server on this host yet; it could not be looked at.",
+        }
+    if module.check_mode:
+        plan = restore.make_plan(options=options, session=connect())
+        return _finish(plan=plan, loaded={}, options=options, begun=begun)
+    os.umask(0o077)
+    files.ensure_private_directory(options.state_directory)
+    with files.exclusive_lock(path=options.state_directory / ".lock", what="Another restore", patience=300) as lock:
+        plan = restore.make_plan(options=options, session=connect())
+        loaded = restore.Restore(options=options, plan=plan, connect=connect, lock=lock).run() if plan.to_load else {}
+    return _finish(plan=plan, loaded=loaded, options=options, begun=begun)
+
+
+def _finish(
+    *, plan: restore.Plan, loaded: dict[str, dict[str, t.Any]], options: restore.RestoreOptions, begun: float,
+) -> dict[str, t.Any]:
+    databases = restore.summary(plan=plan, loaded=loaded)
+    new = [entry for name, entry in databases.items() if name in plan.to_load]
+    return {
+        "changed": bool(plan.to_load),
+        "restore": {
+            "id": plan.manifest["id"], "path": str(options.path), "databases": databases,
+            "source": {key: plan.manifest[key] for key in ("host", "engine", "version", "snapshot_at")},
+            "tables": sum(entry["tables"] for entry in new), "rows": sum(entry["rows"] for entry in new),
+            "seconds": round(time.monotonic() - begun, 3),
+        },
+        "diff": {
+            "before": "".join(f"{name}: absent or empty\n" for name in plan.to_load),
+            "after": "".join(
+                f"{name}: {databases[name]['tables']} tables, {databases[name]['rows']} rows of {plan.manifest['id']}\n"
+                for name in plan.to_load
+            ),
+        },
+    }
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    try:
+        module.exit_json(**work(module=module))
+    except WebstackError as error:
+        module.fail_json(msg=error.message, **error.data)
+
+
+if __name__ == "__main__":
+    main()
