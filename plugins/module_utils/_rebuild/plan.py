@@ -174,7 +174,8 @@ def problems_of_target(asked: Asked, *, target: Probe, source: Probe | None, eng
     if "error" in target:
         return [f"The replacement at {asked.address}: {target['error']}"]
     problems = []
-    if target["os"]["version"] not in SUPPORTED.get(target["os"]["id"], ()):
+    supported = target["os"]["version"] in SUPPORTED.get(target["os"]["id"], ())
+    if not supported:
         problems.append(
             f"The replacement runs {target['os']['id']} {target['os']['version']}; Debian 12 and 13 are supported."
         )
@@ -189,7 +190,7 @@ def problems_of_target(asked: Asked, *, target: Probe, source: Probe | None, eng
     stranger = target["listeners"].get(str(http_port))
     if stranger not in (None, "nginx"):
         problems.append(f"Port {http_port} of the replacement is held by `{stranger}`. Stop it there and run again.")
-    if source is not None and "error" not in source:
+    if supported and source is not None and "error" not in source:
         problems += _problems_of_data(asked, target=target, source=source, engine=engine)
     return problems
 
