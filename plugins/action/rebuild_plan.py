@@ -22,19 +22,6 @@ ARGUMENTS: dict[str, t.Any] = {
 }
 
 
-def probe_of(registered: t.Mapping[str, t.Any], *, field: str) -> dict[str, t.Any]:
-    """What a host showed, from a registered result; ``{"error": …}`` where it could not be asked.
-
-    :arg field: The result's field that holds it; empty where the result itself does.
-    """
-    if registered.get("unreachable"):
-        return {"error": f"SSH does not get in: {registered.get('msg', 'unreachable')}".rstrip(". ") + "."}
-    if registered.get("failed") or (field and field not in registered):
-        reason = registered.get("msg") or registered.get("module_stderr") or "it could not be asked"
-        return {"error": f"could not be looked at: {reason}".rstrip(". ") + "."}
-    return dict(registered[field] if field else registered)
-
-
 class ActionModule(ActionBase):
     """See the module documentation of ``rebuild_plan``."""
 
@@ -47,10 +34,10 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         _validation, args = self.validate_argument_spec(ARGUMENTS)
         asked = plan.Asked(**args["asked"])
-        balancers = {name: probe_of(each, field="") for name, each in args["balancers"].items()}
-        sources = {name: probe_of(each, field="probe") for name, each in args["sources"].items()}
+        balancers = {name: plan.balancer_of(each) for name, each in args["balancers"].items()}
+        sources = {name: plan.probe_of(each) for name, each in args["sources"].items()}
         trusted = args["trust"]
-        target = {"error": trusted["error"]} if "error" in trusted else probe_of(args["target"], field="probe")
+        target = {"error": trusted["error"]} if "error" in trusted else plan.probe_of(args["target"])
 
         source, problems = plan.choose_source(asked, sources=sources, balancers=balancers)
         problems = plan.problems_of_balancers(asked, balancers=balancers) + problems

@@ -58,7 +58,8 @@ class ActionModule(ActionBase):
         asked = plan.Asked(**args["asked"])
         result["changed"] = False
         try:
-            refusals = plan.problems_before_contact(asked, balancers=args["balancers"], earlier=args["earlier"])
+            balancers = {name: plan.balancer_of(each) for name, each in args["balancers"].items()}
+            refusals = plan.problems_before_contact(asked, balancers=balancers, earlier=args["earlier"])
             if refusals:
                 raise WebstackError(refusals[0])
             result.update(self._prove(args, asked))

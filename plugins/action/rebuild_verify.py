@@ -28,7 +28,8 @@ class ActionModule(ActionBase):
         """Fail with every balancer that is not as it must be."""
         result = super().run(tmp, task_vars)
         _validation, args = self.validate_argument_spec(ARGUMENTS)
-        problems = plan.problems_of_service(**args)
+        balancers = {name: plan.balancer_of(each) for name, each in args["balancers"].items()}
+        problems = plan.problems_of_service(host=args["host"], address=args["address"], balancers=balancers)
         result.update(changed=False, problems=problems)
         if problems:
             lines = "\n".join(f"  - {each}" for each in problems)

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Planning a rebuild: from what was asked and what the hosts show to a plan, or to every problem at once.
 
-Pure functions. ``Probe`` and ``Balancer`` are what the modules ``rebuild_probe`` and
-``haproxy_backend_info`` return; a host that could not be asked has ``{"error": "why"}`` instead.
+Pure functions. A ``Probe`` is what the module ``rebuild_probe`` returns, a ``Balancer`` what `balancer_of`
+makes of the module ``haproxy_backend_info``; a host that could not be asked has ``{"error": "why"}`` instead.
 """
 
 from __future__ import annotations
@@ -53,6 +53,44 @@ class Plan(t.NamedTuple):
     balancers: t.Sequence[str]
 
 
+def probe_of(registered: t.Mapping[str, t.Any]) -> Probe:
+    """What a web server showed, from the registered result of ``rebuild_probe``."""
+    return _fault_of(registered, needs="probe") or registered["probe"]
+
+
+def balancer_of(registered: t.Mapping[str, t.Any]) -> Balancer:
+    """What a balancer showed, from the registered result of ``haproxy_backend_info``.
+
+    :returns: ``running`` and ``servers``: those of all backends, with bare addresses.
+    """
+    servers = [
+        {
+            "name": server["name"],
+            "addresses": [_bare(each) for each in (server["file_address"], server["runtime_address"]) if each],
+            "healthy": bool(server["healthy"]),
+            "serving": bool(server["serving"]),
+            "status": server["status"] or "unknown",
+        }
+        for backend in registered.get("backends", [])
+        for server in backend["servers"]
+    ]
+    return _fault_of(registered, needs="backends") or {"running": registered["running"], "servers": servers}
+
+
+def _fault_of(registered: t.Mapping[str, t.Any], *, needs: str) -> dict[str, str]:
+    if registered.get("unreachable"):
+        return {"error": f"SSH does not get in: {registered.get('msg', 'unreachable')}".rstrip(". ") + "."}
+    if registered.get("failed") or needs not in registered:
+        reason = registered.get("msg") or registered.get("module_stderr") or "it was not asked"
+        return {"error": f"could not be looked at: {reason}".rstrip(". ") + "."}
+    return {}
+
+
+def _bare(endpoint: str) -> str:
+    """An address without its port: ``192.0.2.11`` of ``192.0.2.11:80``, ``::1`` of ``[::1]:80``."""
+    return endpoint.rpartition(":")[0].strip("[]")
+
+
 def problems_of_request(asked: Asked) -> list[str]:
     """What is wrong with the request by itself, before any host is asked."""
     problems = []
@@ -96,7 +134,7 @@ def old_addresses(*, host: str, balancers: t.Mapping[str, Balancer]) -> list[str
     for balancer in balancers.values():
         for server in balancer.get("servers", []):
             if server["name"] == host:
-                found += [each for each in (server["file_address"], server["runtime_address"]) if each]
+                found += server["addresses"]
     return sorted(set(found))
 
 
@@ -117,11 +155,6 @@ def problems_before_contact(
     ]
 
 
-def up_servers(balancer: Balancer) -> set[str]:
-    """Names of the servers that a balancer finds healthy now."""
-    return {server["name"] for server in balancer.get("servers", []) if server["status"].startswith("UP")}
-
-
 def problems_of_balancers(asked: Asked, *, balancers: t.Mapping[str, Balancer]) -> list[str]:
     """Balancers that cannot be repointed, or that would be left with no healthy server."""
     problems = []
@@ -130,7 +163,9 @@ def problems_of_balancers(asked: Asked, *, balancers: t.Mapping[str, Balancer]) 
             problems.append(f"Balancer {name}: {balancer['error']} Every balancer is repointed, or none.")
         elif not balancer.get("running"):
             problems.append(f"Balancer {name}: HAProxy is not running. On {name}: sudo systemctl status haproxy")
-        elif asked.host in asked.web_hosts and not up_servers(balancer) - {asked.host}:
+        elif asked.host in asked.web_hosts and not any(
+            server["serving"] and server["name"] != asked.host for server in balancer["servers"]
+        ):
             problems.append(
                 f"{asked.host} is the last healthy server behind {name}: with it, the service would go."
                 f" First bring another server back: ansible-playbook phoenix.webstack.check_access"
@@ -163,7 +198,11 @@ def _fault_of_source(name: str, probe: Probe, asked: Asked, balancers: t.Mapping
     missing = [database for database in asked.databases if database not in probe["databases"]]
     if missing:
         return f"it has no database {', '.join(missing)}."
-    down = [each for each, balancer in balancers.items() if "servers" in balancer and name not in up_servers(balancer)]
+    down = [
+        balancer
+        for balancer, shown in balancers.items()
+        if "servers" in shown and not any(each["healthy"] and each["name"] == name for each in shown["servers"])
+    ]
     if down:
         return f"{', '.join(down)} does not find it healthy."
     return None
@@ -261,12 +300,10 @@ def problems_of_service(*, host: str, address: str, balancers: t.Mapping[str, Ba
         if not servers:
             problems.append(f"{name} has no server {host}.")
         for server in servers:
-            if server["file_address"] != address or server["runtime_address"] != address:
-                problems.append(
-                    f"{name} points at {server['runtime_address']} for {host} (its file says {server['file_address']}),"
-                    f" not at {address}."
-                )
-            elif not server["status"].startswith("UP"):
+            if set(server["addresses"]) != {address}:
+                known = " and ".join(sorted(set(server["addresses"])))
+                problems.append(f"{name} points at {known} for {host} (file and running HAProxy), not at {address}.")
+            elif not server["serving"]:
                 problems.append(f"{name} finds {host} at {address} {server['status']}, not UP.")
     return problems
 

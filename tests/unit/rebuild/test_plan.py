@@ -20,7 +20,8 @@ def asked(**changes: t.Any) -> plan.Asked:
 
 
 def server(name: str, address: str, status: str = "UP") -> dict[str, t.Any]:
-    return {"name": name, "file_address": address, "runtime_address": address, "status": status}
+    up = status == "UP"
+    return {"name": name, "addresses": [address, address], "status": status, "healthy": up, "serving": up}
 
 
 def balancer(**status: str) -> dict[str, t.Any]:
@@ -186,9 +187,31 @@ def test_the_plan_moves_only_what_is_not_in_place() -> None:
 
 def test_the_service_counts_only_at_the_new_address() -> None:
     moved = {"running": True, "servers": [server("web-01", NEW)]}
-    half = {"running": True, "servers": [{**server("web-01", NEW), "file_address": OLD}]}
+    half = {"running": True, "servers": [{**server("web-01", NEW), "addresses": [OLD, NEW]}]}
     down = {"running": True, "servers": [server("web-01", NEW, "DOWN")]}
     assert plan.problems_of_service(host="web-01", address=NEW, balancers={"lb-01": moved}) == []
     for found, said in ((half, "points at"), (down, "not UP"), ({"servers": []}, "has no server web-01")):
         (problem,) = plan.problems_of_service(host="web-01", address=NEW, balancers={"lb-01": found})
         assert said in problem
+
+
+def test_what_a_balancer_showed_is_brought_into_form() -> None:
+    shown = {"name": "web-01", "file_address": "192.0.2.11:80", "runtime_address": "[2001:db8::1]:80",
+             "healthy": True, "serving": False, "status": None}  # fmt: skip
+    found = plan.balancer_of({"running": True, "backends": [{"servers": [shown]}]})
+    assert found["servers"][0] == {
+        "name": "web-01", "addresses": ["192.0.2.11", "2001:db8::1"], "healthy": True, "serving": False,
+        "status": "unknown",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("registered", "said"),
+    [
+        ({"unreachable": True, "msg": "timed out"}, "SSH does not get in: timed out."),
+        ({"failed": True, "msg": "Missing sudo password"}, "could not be looked at: Missing sudo password."),
+        ({}, "could not be looked at: it was not asked."),
+    ],
+)
+def test_a_host_that_could_not_be_asked_says_why(registered: dict[str, t.Any], said: str) -> None:
+    assert plan.balancer_of(registered) == plan.probe_of(registered) == {"error": said}
