@@ -313,7 +313,10 @@ class BackendModule:
 
     def _validate(self, plan: Plan) -> None:
         self._store.validate(
-            plan.text, runner=self._runner, binary=str(self._binary), config_file=self._params["config_file"],
+            plan.text,
+            runner=self._runner,
+            binary=str(self._binary),
+            config_file=self._params["config_file"],
         )
 
     def _systemctl(self, verb: str) -> None:
@@ -322,8 +325,11 @@ class BackendModule:
     def _require_haproxy(self) -> None:
         missing = [
             *([] if self._binary else ["the haproxy command"]),
-            *(path for path in (self._params["config_file"], self._params["config_directory"])
-              if not Path(path).exists()),
+            *(
+                path
+                for path in (self._params["config_file"], self._params["config_directory"])
+                if not Path(path).exists()
+            ),
         ]
         if missing:
             raise WebstackError(
@@ -368,8 +374,15 @@ def _service(params: t.Mapping[str, t.Any]) -> Service:
         backend_options=tuple(params["backend_options"]),
         **{
             key: params[key]
-            for key in ("balance", "check_path", "check_host", "check_interval", "check_fall", "check_rise",
-                        "server_options")
+            for key in (
+                "balance",
+                "check_path",
+                "check_host",
+                "check_interval",
+                "check_fall",
+                "check_rise",
+                "server_options",
+            )
         },
     )
 

@@ -172,7 +172,10 @@ def main() -> None:
         module.fail_json(msg=error.message, **error.data)
     backends = [backend for backend in observed.pop("backends") if params["name"] in (None, backend["name"])]
     module.exit_json(
-        changed=False, installed=module.get_bin_path("haproxy") is not None, backends=backends, **observed,
+        changed=False,
+        installed=module.get_bin_path("haproxy") is not None,
+        backends=backends,
+        **observed,
     )
 
 

@@ -49,7 +49,13 @@ class Transaction:
     """
 
     def __init__(
-        self, *, plan: Plan, runtime: Runtime, store: Store, reload: t.Callable[[], None], timeout: float,
+        self,
+        *,
+        plan: Plan,
+        runtime: Runtime,
+        store: Store,
+        reload: t.Callable[[], None],
+        timeout: float,
         clock: Clock | None = None,
     ) -> None:
         self._plan = plan
@@ -128,8 +134,7 @@ class Transaction:
         self._reload()
         self._wait(
             lambda: self._runtime.pid() not in (None, former),
-            lambda: "HAProxy went on with its former configuration."
-                    " Next, on the balancer: journalctl -u haproxy -n 50",
+            lambda: "HAProxy went on with its former configuration. Next, on the balancer: journalctl -u haproxy -n 50",
         )
 
     def _restore_states(self, names: t.Collection[str]) -> None:
@@ -162,13 +167,20 @@ class Transaction:
 
         def late() -> list[RuntimeServer]:
             now = self._servers()
-            return [now[server.name] for server in servers
-                    if server.name in now and not _is_up(now[server.name], server)]
+            return [
+                now[server.name] for server in servers if server.name in now and not _is_up(now[server.name], server)
+            ]
 
         self._wait(
             lambda: not late(),
-            lambda: "; ".join(f"server {each.name} ({each.endpoint}) is {each.status or 'unknown'} after"
-                              f" {self._timeout:g} s (last check: {each.check or 'none'})" for each in late()) + ".",
+            lambda: (
+                "; ".join(
+                    f"server {each.name} ({each.endpoint}) is {each.status or 'unknown'} after"
+                    f" {self._timeout:g} s (last check: {each.check or 'none'})"
+                    for each in late()
+                )
+                + "."
+            ),
         )
 
     def _wait(self, done: t.Callable[[], bool], why: t.Callable[[], str]) -> None:
@@ -180,8 +192,9 @@ class Transaction:
 
     def _compare(self) -> None:
         wanted = {server.name: server.endpoint for server in self._plan.service.servers}
-        in_file = {server.name: server.endpoint
-                   for server in parse.server_lines(self._store.read() or "").get(self._name, [])}
+        in_file = {
+            server.name: server.endpoint for server in parse.server_lines(self._store.read() or "").get(self._name, [])
+        }
         running = {name: server.endpoint for name, server in self._servers().items()}
         if not wanted == in_file == running:
             raise WebstackError(f"file and running HAProxy differ: wanted {wanted}, file {in_file}, running {running}.")
@@ -218,12 +231,15 @@ class Transaction:
         for server in reversed(self._plan.moves):
             former = self._before[server.name]
             self._runtime.set_address(
-                self._name, Server(name=former.name, address=former.address, port=former.port),
+                self._name,
+                Server(name=former.name, address=former.address, port=former.port),
             )
             if former.healthy:
                 self._runtime.set_health(self._name, former.name, "up")
             self._runtime.set_state(
-                self._name, former.name, READY if former.name in self._plan.recover else former.admin,
+                self._name,
+                former.name,
+                READY if former.name in self._plan.recover else former.admin,
             )
 
 

@@ -48,7 +48,9 @@ def read_files(*, config_file: str, config_directory: str) -> dict[str, tuple[st
 
 
 def compare(
-    *, files: t.Mapping[str, tuple[str, list[Server]]], running: t.Mapping[str, RuntimeServers] | None,
+    *,
+    files: t.Mapping[str, tuple[str, list[Server]]],
+    running: t.Mapping[str, RuntimeServers] | None,
 ) -> list[dict[str, t.Any]]:
     """Put files and runtime side by side, backend by backend.
 

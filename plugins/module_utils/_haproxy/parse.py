@@ -26,11 +26,28 @@ _DRAIN_BITS = 0x08 | 0x10
 _RUNNING = ("1", "2")
 
 # What starts a section; everything up to the next one belongs to it.
-_SECTIONS = frozenset({
-    "backend", "cache", "crt-store", "defaults", "dynamic-update", "fcgi-app", "frontend", "global",
-    "http-errors", "listen", "log-forward", "mailers", "peers", "program", "resolvers", "ring", "traces",
-    "userlist",
-})
+_SECTIONS = frozenset(
+    {
+        "backend",
+        "cache",
+        "crt-store",
+        "defaults",
+        "dynamic-update",
+        "fcgi-app",
+        "frontend",
+        "global",
+        "http-errors",
+        "listen",
+        "log-forward",
+        "mailers",
+        "peers",
+        "program",
+        "resolvers",
+        "ring",
+        "traces",
+        "userlist",
+    }
+)
 
 
 def split_endpoint(text: str) -> tuple[str, int]:

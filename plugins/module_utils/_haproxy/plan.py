@@ -102,7 +102,8 @@ class Plan:
     def moves(self) -> list[Server]:
         """The servers whose address the running HAProxy does not have yet."""
         return [
-            change.server for change in self.changes
+            change.server
+            for change in self.changes
             if change.server and change.in_runtime not in (None, change.server.endpoint)
         ]
 
@@ -117,7 +118,11 @@ class Plan:
 
 
 def make_plan(
-    *, service: Service, before_text: str | None, runtime: RuntimeServers | None, pending: Pending | None,
+    *,
+    service: Service,
+    before_text: str | None,
+    runtime: RuntimeServers | None,
+    pending: Pending | None,
 ) -> Plan:
     """Compare what is wanted with the file and with the running HAProxy.
 
@@ -134,22 +139,33 @@ def make_plan(
         for name in sorted({*wanted, *in_file, *in_runtime})
     )
     recover = tuple(
-        name for name in (pending.servers if pending else ())
+        name
+        for name in (pending.servers if pending else ())
         if name in wanted and name in in_runtime and in_runtime[name].admin != READY
     )
     return Plan(
         service=service,
         text=text,
         before_text=before_text,
-        way=_way(service, before_text=before_text, in_file=in_file, in_runtime=in_runtime,
-                 pending=pending, touched=bool(recover) or any(change.kind != UNCHANGED for change in changes)),
+        way=_way(
+            service,
+            before_text=before_text,
+            in_file=in_file,
+            in_runtime=in_runtime,
+            pending=pending,
+            touched=bool(recover) or any(change.kind != UNCHANGED for change in changes),
+        ),
         changes=changes,
         recover=recover,
     )
 
 
 def _change(
-    name: str, *, server: Server | None, in_file: t.Mapping[str, Server], in_runtime: RuntimeServers,
+    name: str,
+    *,
+    server: Server | None,
+    in_file: t.Mapping[str, Server],
+    in_runtime: RuntimeServers,
 ) -> Change:
     before = in_file[name].endpoint if name in in_file else None
     running = in_runtime[name].endpoint if name in in_runtime else None

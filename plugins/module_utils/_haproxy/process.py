@@ -48,7 +48,8 @@ def find_process(pid: int, *, proc: Path = Path("/proc")) -> Process | None:
         return Process(
             pid=pid,
             arguments=_arguments(proc, master) or _arguments(proc, pid),
-            started=time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+            started=time.time()
+            - time.clock_gettime(time.CLOCK_BOOTTIME)
             + int(fields[_START_FIELD]) / os.sysconf("SC_CLK_TCK"),
         )
     except (FileNotFoundError, ProcessLookupError):

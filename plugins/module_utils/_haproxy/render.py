@@ -17,11 +17,13 @@ _HEADER = """\
 
 def render(service: Service) -> str:
     """Write a service's frontend and backend as one configuration file."""
-    return "\n".join([
-        _HEADER,
-        _section("frontend", service.name, _frontend(service)),
-        _section("backend", service.name, _backend(service)),
-    ])
+    return "\n".join(
+        [
+            _HEADER,
+            _section("frontend", service.name, _frontend(service)),
+            _section("backend", service.name, _backend(service)),
+        ]
+    )
 
 
 def server_line(server: Server) -> str:

@@ -85,7 +85,8 @@ class Store:
             raise WebstackError(
                 f"HAProxy does not accept the configuration with the new {self.path.name}: {words}\n"
                 f"Nothing was changed. Next, on the balancer: {binary} -c -f {config_file} -f {self.directory}",
-                stdout=result.stdout, stderr=result.stderr,
+                stdout=result.stdout,
+                stderr=result.stderr,
             )
 
 

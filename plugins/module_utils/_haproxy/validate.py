@@ -80,8 +80,15 @@ def _text_problems(service: Service) -> t.Iterator[str]:
     for text in (service.check_path, service.check_host):
         if not text or re.search(r"\s", text):
             yield f"{text!r} is empty or holds white space"
-    lines = (*service.bind, *service.frontend_options, *service.backend_options, service.balance,
-             service.server_options, service.check_path, service.check_host)
+    lines = (
+        *service.bind,
+        *service.frontend_options,
+        *service.backend_options,
+        service.balance,
+        service.server_options,
+        service.check_path,
+        service.check_host,
+    )
     for line in lines:
         if any(not letter.isprintable() for letter in line):
             yield f"{line!r} holds a line break or another control character"
