@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import typing as t
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
@@ -110,6 +111,14 @@ def info(text: str) -> dict[str, str]:
     if not found.get("Pid", "").isdigit():
         raise _unreadable("show info", text)
     return found
+
+
+def alerts(text: str) -> str:
+    """Take from what ``haproxy -c`` prints the reasons why it refused, without who printed them."""
+    found = re.findall(r"^\[ALERT\]\s+\(\d+\) : (?:config : )?(.*)$", text, re.MULTILINE)
+    # The last ones only say that there were errors.
+    reasons = [line.strip() for line in found if not re.match(r"(Error\(s\) found|Fatal errors found)", line)]
+    return "; ".join(reasons or found) or text.strip() or "it gave no reason"
 
 
 def _state_rows(text: str) -> list[dict[str, str]]:

@@ -15,6 +15,7 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy import parse
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.plan import Pending
 
 if t.TYPE_CHECKING:
@@ -81,10 +82,10 @@ class Store:
         finally:
             shutil.rmtree(staged)
         if result.rc != 0:
-            words = (result.stderr or result.stdout).strip().replace(str(staged), str(self.directory))
+            words = parse.alerts(result.stderr).replace(str(staged), str(self.directory))
             raise WebstackError(
-                f"HAProxy does not accept the configuration with the new {self.path.name}: {words}\n"
-                f"Nothing was changed. Next, on the balancer: {binary} -c -f {config_file} -f {self.directory}",
+                f"HAProxy does not accept the configuration with the new {self.path.name}: {words}."
+                f" Nothing was changed. Next, on the balancer: {binary} -c -f {config_file} -f {self.directory}",
                 stdout=result.stdout,
                 stderr=result.stderr,
             )
