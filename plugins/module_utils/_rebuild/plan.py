@@ -319,4 +319,6 @@ def _gib(size: int) -> str:
 def listed(problems: t.Sequence[str]) -> str:
     """All problems as one message that says that nothing was done."""
     count = "One thing stands" if len(problems) == 1 else f"{len(problems)} things stand"
-    return f"{count} in the way of the rebuild; nothing was changed:\n" + "\n".join(f"  - {each}" for each in problems)
+    return f"{count} in the way of the rebuild; nothing was changed:\n" + "\n".join(
+        "  - " + each.replace("\n", "\n    ") for each in problems
+    )
