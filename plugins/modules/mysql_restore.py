@@ -110,6 +110,7 @@ differences:
 import functools
 import os
 import platform
+import shutil
 import time
 import typing as t
 from pathlib import Path
@@ -137,10 +138,11 @@ def work(*, module: AnsibleModule) -> dict[str, t.Any]:
         socket=session.find_socket(login_unix_socket=module.params["login_unix_socket"]),
     )
     connect = functools.partial(session.connect, login_unix_socket=module.params["login_unix_socket"])
-    if module.check_mode and session.is_absent(login_unix_socket=module.params["login_unix_socket"]):
+    bare = session.is_absent(login_unix_socket=module.params["login_unix_socket"]) or shutil.which("zstd") is None
+    if module.check_mode and bare:
         return {
             "changed": True, "restore": {"path": str(options.path)},
-            "msg": "There is no database server on this host yet; it could not be looked at.",
+            "msg": "This host has no running database server or no zstd yet; it could not be looked at.",
         }
     if module.check_mode:
         plan = restore.make_plan(options=options, session=connect())

@@ -29,8 +29,11 @@ def sync_directory(path: Path) -> None:
 
 
 def ensure_private_directory(path: Path) -> None:
-    """Create a directory for root alone, parents included (those keep the ordinary mode)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Create a directory for root alone; parents that are missing become ordinary ones."""
+    for parent in reversed(path.parents):
+        if not parent.exists():
+            parent.mkdir()
+            parent.chmod(0o755)
     path.mkdir(mode=0o700, exist_ok=True)
     path.chmod(0o700)
 

@@ -82,8 +82,7 @@ def judge_target(
     if state is None:
         return Verdict(action=LOAD, problem=(
             f"Database `{name}` on {host} already holds {_contents(target)} and was not restored by this collection; "
-            f"nothing was changed. If nobody needs it, dump it and drop it by hand: "
-            f"mariadb-dump {name} > {name}.sql, then DROP DATABASE `{name}`; or restore on another host."
+            f"nothing was changed. {_advice(name)}"
         ))
     if state["state"] == states.LOADING:
         return judge_remains(name=name, target=target, state=state, host=host)
@@ -91,8 +90,7 @@ def judge_target(
         return Verdict(action=DONE)
     return Verdict(action=LOAD, problem=(
         f"Database `{name}` on {host} holds {_contents(target)}, restored from another dump ({state['dump_id']}, "
-        f"{state.get('finished_at')}), and its data may have moved on since; nothing was changed. If nobody needs it, "
-        f"dump it and drop it by hand: mariadb-dump {name} > {name}.sql, then DROP DATABASE `{name}`."
+        f"{state.get('finished_at')}), and its data may have moved on since; nothing was changed. {_advice(name)}"
     ))
 
 
@@ -111,8 +109,15 @@ def judge_remains(*, name: str, target: Database, state: states.RestoreState, ho
         f"Database `{name}` on {host} has the remains of an interrupted restore ({state['dump_id']}), but also "
         f"{', '.join(f'`{item}`' for item in sorted(strange)[:5])}, which that dump does not have; nothing was "
         f"changed. "
-        f"Look at it, and drop it by hand if nobody needs it: DROP DATABASE `{name}`."
+        f"{_advice(name)}"
     ))
+
+
+def _advice(name: str) -> str:
+    return (
+        "If nobody needs that data, dump it (playbook phoenix.webstack.back_up_database) and drop it by hand: "
+        f"DROP DATABASE `{name}`; or restore on another host."
+    )
 
 
 def _contents(database: Database) -> str:
