@@ -49,7 +49,7 @@ class Job:
     timeout: int = 600
     junit: str = ""  # pattern below RESULTS or SANITY_RESULTS; empty: the exit code is the result
     junit_folder: Path = RESULTS
-    after_timeout: tuple[str, ...] = ()
+    clean_up: tuple[str, ...] = ()  # what a job that was ended could not do itself
 
     @property
     def title(self) -> str:
@@ -134,7 +134,7 @@ def molecule_jobs(wanted: Sequence[str]) -> list[Job]:
             name,
             ("molecule", "test", "--scenario-name", name, "--no-command-borders"),
             timeout=1500,
-            after_timeout=("molecule", "destroy", "--scenario-name", name),
+            clean_up=("molecule", "destroy", "--scenario-name", name),
         )
         for name in names
     ]
@@ -171,6 +171,7 @@ class Runner:
         }
         self.running: set[subprocess.Popen[bytes]] = set()
         self.printing = threading.Lock()
+        self.stopping = False
 
     def run_all(self, jobs: Sequence[Job], workers: int) -> list[Outcome]:
         """Run every job and return the outcomes in the order of the jobs."""
@@ -181,11 +182,15 @@ class Runner:
                 outcome = future.result()
                 outcomes[outcome.job] = outcome
                 self.report(outcome, done=len(outcomes), total=len(jobs))
-        finally:
-            # On an interrupt nothing goes on behind the user's back.
-            pool.shutdown(wait=False, cancel_futures=True)
+        except KeyboardInterrupt:
+            # Nothing goes on behind the user's back, containers neither.
+            print("\nstopping …", flush=True)
+            self.stopping = True
             for process in tuple(self.running):
                 end_group(process)
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
         return [outcomes[job] for job in jobs]
 
     def run(self, job: Job) -> Outcome:
@@ -193,8 +198,8 @@ class Runner:
         forget_results(job)
         started = time.monotonic()
         code = self.execute(job.argv, job.log, job.timeout)
-        if code is None and job.after_timeout:
-            self.execute(job.after_timeout, job.log, 300)
+        if job.clean_up and (code is None or self.stopping):
+            self.execute(job.clean_up, job.log, 300)
         outcome = count(job, code)
         outcome.seconds = time.monotonic() - started
         return outcome
@@ -328,4 +333,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
