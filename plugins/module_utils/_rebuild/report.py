@@ -52,9 +52,9 @@ def facts(summary: t.Mapping[str, t.Any]) -> list[tuple[str, str]]:
             if proof
             else "restored and proven by an earlier run",
         ),
-        ("Address", f"{address['old'] or 'none'} → {address['new']}"),
+        ("Address", f"{address['old']} → {address['new']}" if address["old"] else f"{address['new']} (unchanged)"),
         ("Host key", f"{key.get('fingerprint', 'unknown')} (trusted by: {key.get('kind', 'unknown')})"),
-        ("Data from", str(summary["source"])),
+        ("Data from", summary["source"] or "in place since an earlier run"),
         ("Balancers", ", ".join(summary["balancers"])),
     ]
 
@@ -87,5 +87,5 @@ def _duration(seconds: float) -> str:
 
 def _age(summary: t.Mapping[str, t.Any]) -> str:
     if summary["rpo_seconds"] is None:
-        return "unknown: no dump was taken in this run"
+        return "not measured: no dump was taken in this run"
     return f"{_duration(summary['rpo_seconds'])} when the balancer was repointed (snapshot of {summary['data_as_of']})"

@@ -61,7 +61,7 @@ def test_the_report_tells_rto_and_rpo() -> None:
 def test_without_a_dump_the_report_says_so() -> None:
     run = {**finished(), "dump": None, "proof": None}
     assert report.summarise(run)["rpo_seconds"] is None
-    assert "unknown: no dump was taken in this run" in "\n".join(report.table(report.summarise(run)))
+    assert "not measured: no dump was taken in this run" in "\n".join(report.table(report.summarise(run)))
 
 
 def test_the_journal_is_private_and_whole(tmp_path: pathlib.Path) -> None:
