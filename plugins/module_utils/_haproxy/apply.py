@@ -84,7 +84,7 @@ class Transaction:
             else:
                 self._at_runtime()
             self._compare()
-        except (WebstackError, OSError) as error:
+        except WebstackError as error:
             raise self._put_back(error) from error
         self._store.end()
 
@@ -201,9 +201,8 @@ class Transaction:
 
     # -- putting back -----------------------------------------------------------------------
 
-    def _put_back(self, error: Exception) -> WebstackError:
+    def _put_back(self, error: WebstackError) -> WebstackError:
         """Restore file and runtime, and say how that went."""
-        reason = getattr(error, "message", None) or str(error)
         try:
             if self._store.read() != self._plan.before_text:
                 self._store.write(self._plan.before_text)
@@ -212,16 +211,16 @@ class Transaction:
                 self._restore_states(self._before)
             else:
                 self._put_addresses_back()
-        except (WebstackError, OSError) as second:
+        except WebstackError as second:
             return WebstackError(
-                f"The change of {self._name} failed: {reason}"
-                f" Putting the former state back failed as well: {getattr(second, 'message', None) or second}"
+                f"The change of {self._name} failed: {error.message}"
+                f" Putting the former state back failed as well: {second.message}"
                 " Next: run the playbook again; it goes on from here.",
                 restored=False,
             )
         self._store.end()
         return WebstackError(
-            f"The change of {self._name} failed: {reason}"
+            f"The change of {self._name} failed: {error.message}"
             " The former addresses and the former file were put back."
             " Next: correct the cause and run the playbook again.",
             restored=True,

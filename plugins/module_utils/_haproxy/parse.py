@@ -117,7 +117,9 @@ def alerts(text: str) -> str:
     """Take from what ``haproxy -c`` prints the reasons why it refused, without who printed them."""
     found = re.findall(r"^\[ALERT\]\s+\(\d+\) : (?:config : )?(.*)$", text, re.MULTILINE)
     # The last ones only say that there were errors.
-    reasons = [line.strip() for line in found if not re.match(r"(Error\(s\) found|Fatal errors found)", line)]
+    reasons = [
+        line.strip().rstrip(".") for line in found if not re.match(r"(Error\(s\) found|Fatal errors found)", line)
+    ]
     return "; ".join(reasons or found) or text.strip() or "it gave no reason"
 
 

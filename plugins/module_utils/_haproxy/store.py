@@ -117,16 +117,23 @@ def _read(path: Path) -> str | None:
 
 
 def _replace(path: Path, text: str | None) -> None:
-    if text is None:
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
-    else:
-        _write(path, text)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(directory)
+        if text is None:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+        else:
+            _write(path, text)
+        _sync(path.parent)
+    except OSError as error:
+        raise WebstackError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def _sync(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
     finally:
-        os.close(directory)
+        os.close(handle)
 
 
 def _write(path: Path, text: str) -> None:
