@@ -74,6 +74,10 @@ pid:
   description: The process id of the worker, V(null) when HAProxy is not running.
   returned: always
   type: int
+master_pid:
+  description: The process id of the master, which outlives a reload, V(null) when HAProxy is not running.
+  returned: always
+  type: int
 loads_directory:
   description: Whether the running HAProxy was started with O(config_directory) among its files.
   returned: always

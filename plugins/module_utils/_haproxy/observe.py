@@ -26,6 +26,7 @@ def observe(*, runtime: AdminSocket, config_file: str, config_directory: str) ->
     return {
         "running": pid is not None,
         "pid": pid,
+        "master_pid": process.master if process else None,
         "loads_directory": bool(process and process.reads(config_directory)),
         "stale": bool(process and process.older_than(config_file)),
         "backends": compare(

@@ -20,11 +20,13 @@ class Process:
     """A running HAProxy.
 
     :arg pid: The worker's.
+    :arg master: The master's, which outlives a reload; the worker's own where there is none.
     :arg arguments: The command line of the master where there is one, else the worker's own.
     :arg started: When the worker was started, in seconds since the epoch.
     """
 
     pid: int
+    master: int
     arguments: tuple[str, ...]
     started: float
 
@@ -44,10 +46,12 @@ def find_process(pid: int, *, proc: Path = Path("/proc")) -> Process | None:
     """Look at the worker with this id and at its master; None when it is gone."""
     try:
         fields = _stat(proc, pid)
-        master = int(fields[_PARENT_FIELD])
+        parent = int(fields[_PARENT_FIELD])
+        master = parent if _arguments(proc, parent) else pid
         return Process(
             pid=pid,
-            arguments=_arguments(proc, master) or _arguments(proc, pid),
+            master=master,
+            arguments=_arguments(proc, master),
             started=time.time()
             - time.clock_gettime(time.CLOCK_BOOTTIME)
             + int(fields[_START_FIELD]) / os.sysconf("SC_CLK_TCK"),

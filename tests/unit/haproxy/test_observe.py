@@ -57,7 +57,7 @@ def test_a_host_without_haproxy(tmp_path: Path) -> None:
         runtime=AdminSocket(path=str(tmp_path / "admin.sock")),
         config_file=str(tmp_path / "haproxy.cfg"),
         config_directory=str(tmp_path / "conf.d"),
-    ) == {"running": False, "pid": None, "loads_directory": False, "stale": False, "backends": []}
+    ) == {"running": False, "pid": None, "master_pid": None, "loads_directory": False, "stale": False, "backends": []}
 
 
 def test_all_files_are_read_but_the_hidden(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ def proc(tmp_path: Path) -> Path:
 def test_the_command_line_is_the_masters(proc: Path) -> None:
     process = find_process(11, proc=proc)
     assert process is not None
+    assert process.master == 10
     assert process.reads("/etc/haproxy/conf.d")
     assert not process.reads("/etc/haproxy")
 
@@ -42,7 +43,7 @@ def test_a_process_that_is_gone(proc: Path) -> None:
 
 def test_a_file_written_later_has_not_been_read(tmp_path: Path) -> None:
     path = tmp_path / "haproxy.cfg"
-    process = Process(pid=1, arguments=(), started=1000.0)
+    process = Process(pid=1, master=1, arguments=(), started=1000.0)
     assert not process.older_than(str(path))
     path.touch()
     os.utime(path, (999, 999))
