@@ -136,7 +136,8 @@ def make_plan(*, state: State, wanted: Wanted) -> Plan:
     }
     defaults = edit_defaults(text=state.defaults_file, settings=wanted.settings)
     heal = find_heal(state=state)
-    new_logging = state.settings is None or state.settings.logging != wanted.settings.logging
+    # What ufw logs depends on the policies too; it rewrites its logging rules only when asked about logging.
+    new_logging = state.settings is None or state.settings != wanted.settings
     return Plan(
         before=changed_before,
         user=changed_user,

@@ -87,7 +87,7 @@ def test_a_new_port_or_policy_needs_a_restart(
     settings = dataclasses.replace(wanted.settings, outgoing="deny")
     wanted = make_wanted(rules=saved_rules, settings=settings)
     plan = plan_for(runner=runner, files=converged_host, wanted=wanted)
-    assert plan.load == LOAD_ALL
+    assert (plan.load, plan.logging) == (LOAD_ALL, "low")
     assert plan.defaults is not None
     assert 'DEFAULT_OUTPUT_POLICY="DROP"\n' in plan.defaults
 
