@@ -106,7 +106,9 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import acc
 
 ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "databases": {
-        "type": "list", "elements": "dict", "default": [],
+        "type": "list",
+        "elements": "dict",
+        "default": [],
         "options": {
             "name": {"type": "str", "required": True},
             "encoding": {"type": "str"},
@@ -114,7 +116,9 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
         },
     },
     "users": {
-        "type": "list", "elements": "dict", "default": [],
+        "type": "list",
+        "elements": "dict",
+        "default": [],
         "options": {
             "name": {"type": "str", "required": True},
             "host": {"type": "str", "default": "localhost"},
@@ -132,7 +136,8 @@ def work(*, module: AnsibleModule) -> dict[str, t.Any]:
     socket = module.params["login_unix_socket"]
     if module.check_mode and session.is_absent(login_unix_socket=socket):
         return {
-            "changed": True, "statements": [],
+            "changed": True,
+            "statements": [],
             "msg": "There is no database server on this host yet; it could not be looked at.",
         }
     users = [
@@ -147,7 +152,8 @@ def work(*, module: AnsibleModule) -> dict[str, t.Any]:
     connection.close()
     shown = [step.shown for step in steps]
     return {
-        "changed": bool(steps), "statements": shown,
+        "changed": bool(steps),
+        "statements": shown,
         "diff": {"before": "", "after": "".join(f"{statement};\n" for statement in shown)},
     }
 

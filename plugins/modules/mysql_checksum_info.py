@@ -133,8 +133,12 @@ def work(*, module: AnsibleModule) -> dict[str, t.Any]:
     described = checksum_databases(sessions=sessions, names=names)
     server = sessions[0].server
     result = {
-        "changed": False, "engine": server.engine, "version": server.version, "databases": described,
-        "tables": describe.count_tables(databases=described), "rows": describe.count_rows(databases=described),
+        "changed": False,
+        "engine": server.engine,
+        "version": server.version,
+        "databases": described,
+        "tables": describe.count_tables(databases=described),
+        "rows": describe.count_rows(databases=described),
     }
     other = module.params["compare"]
     if other is not None:
@@ -152,8 +156,7 @@ def checksum_databases(*, sessions: list[session.Session], names: t.Sequence[str
     for one in sessions:
         one.close()
     return {
-        database.name: describe.describe_database(database=database, sums=sums[database.name])
-        for database in databases
+        database.name: describe.describe_database(database=database, sums=sums[database.name]) for database in databases
     }
 
 
@@ -166,8 +169,11 @@ def compare_databases(*, mine: dict[str, t.Any], server: session.Server, other: 
             found.append(f"{name}: the other side does not have this database")
             continue
         found += [
-            f"{name}: {difference}" for difference in describe.differences(
-                expected=other["databases"][name], actual=described, same_series=same_series,
+            f"{name}: {difference}"
+            for difference in describe.differences(
+                expected=other["databases"][name],
+                actual=described,
+                same_series=same_series,
             )
         ]
     return found

@@ -121,8 +121,10 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
 def work(*, module: AnsibleModule) -> dict[str, t.Any]:
     """Dump, or say what would be dumped; returns the module's result."""
     options = dump.DumpOptions(
-        databases=tuple(dict.fromkeys(module.params["databases"])), directory=Path(module.params["directory"]),
-        host=module.params["host"] or platform.node().split(".")[0], lock_timeout=module.params["lock_timeout"],
+        databases=tuple(dict.fromkeys(module.params["databases"])),
+        directory=Path(module.params["directory"]),
+        host=module.params["host"] or platform.node().split(".")[0],
+        lock_timeout=module.params["lock_timeout"],
         level=min(19, max(1, module.params["compression_level"])),
         socket=session.find_socket(login_unix_socket=module.params["login_unix_socket"]),
     )

@@ -107,9 +107,13 @@ def work(*, module: AnsibleModule) -> dict[str, t.Any]:
 
 def _verify(*, path: Path, manifest: manifests.Manifest) -> list[str]:
     return [
-        problem for name, entry in manifest["databases"].items()
+        problem
+        for name, entry in manifest["databases"].items()
         for problem in verify.verify_file(
-            path=path / entry["file"], database=name, size=entry["size"], sha256=entry["sha256"],
+            path=path / entry["file"],
+            database=name,
+            size=entry["size"],
+            sha256=entry["sha256"],
         )
     ]
 

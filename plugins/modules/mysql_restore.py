@@ -132,7 +132,8 @@ def work(*, module: AnsibleModule) -> dict[str, t.Any]:
     """Check, load and prove; returns the module's result."""
     begun = time.monotonic()
     options = restore.RestoreOptions(
-        path=Path(module.params["path"]), databases=tuple(dict.fromkeys(module.params["databases"])),
+        path=Path(module.params["path"]),
+        databases=tuple(dict.fromkeys(module.params["databases"])),
         state_directory=Path(module.params["state_directory"]),
         host=module.params["host"] or platform.node().split(".")[0],
         socket=session.find_socket(login_unix_socket=module.params["login_unix_socket"]),
@@ -141,7 +142,8 @@ def work(*, module: AnsibleModule) -> dict[str, t.Any]:
     bare = session.is_absent(login_unix_socket=module.params["login_unix_socket"]) or shutil.which("zstd") is None
     if module.check_mode and bare:
         return {
-            "changed": True, "restore": {"path": str(options.path)},
+            "changed": True,
+            "restore": {"path": str(options.path)},
             "msg": "This host has no running database server or no zstd yet; it could not be looked at.",
         }
     if module.check_mode:
@@ -156,16 +158,23 @@ def work(*, module: AnsibleModule) -> dict[str, t.Any]:
 
 
 def _finish(
-    *, plan: restore.Plan, loaded: dict[str, dict[str, t.Any]], options: restore.RestoreOptions, begun: float,
+    *,
+    plan: restore.Plan,
+    loaded: dict[str, dict[str, t.Any]],
+    options: restore.RestoreOptions,
+    begun: float,
 ) -> dict[str, t.Any]:
     databases = restore.summary(plan=plan, loaded=loaded)
     new = [entry for name, entry in databases.items() if name in plan.to_load]
     return {
         "changed": bool(plan.to_load),
         "restore": {
-            "id": plan.manifest["id"], "path": str(options.path), "databases": databases,
+            "id": plan.manifest["id"],
+            "path": str(options.path),
+            "databases": databases,
             "source": {key: plan.manifest[key] for key in ("host", "engine", "version", "snapshot_at")},
-            "tables": sum(entry["tables"] for entry in new), "rows": sum(entry["rows"] for entry in new),
+            "tables": sum(entry["tables"] for entry in new),
+            "rows": sum(entry["rows"] for entry in new),
             "seconds": round(time.monotonic() - begun, 3),
         },
         "diff": {

@@ -10,6 +10,7 @@ import json
 import shutil
 import subprocess
 import sys
+import typing as t
 from pathlib import Path
 
 MANIFEST = "manifest.json"
@@ -17,7 +18,7 @@ FILE = "kinds.sql.zst"
 TAKEN_BACK = " Everything loaded was taken back: `kinds` on {host} is as it was before."
 
 
-def edit(path: Path, change) -> dict:
+def edit(path: Path, change: t.Callable[[dict[str, t.Any]], object]) -> dict:
     """Change the manifest of a set in place."""
     manifest = json.loads((path / MANIFEST).read_text())
     change(manifest)
@@ -25,7 +26,7 @@ def edit(path: Path, change) -> dict:
     return manifest
 
 
-def rewrite(path: Path, change) -> None:
+def rewrite(path: Path, change: t.Callable[[bytes], bytes]) -> None:
     """Change the text of a dump and make the manifest agree with it."""
     text = subprocess.run(["zstd", "-dc", path / FILE], check=True, capture_output=True).stdout
     data = subprocess.run(["zstd", "-c"], input=change(text), check=True, capture_output=True).stdout
@@ -86,7 +87,10 @@ def too_large(path: Path) -> str:
 
 
 def use_statement(path: Path) -> str:
-    rewrite(path, lambda text: text.replace(b"\nDROP TABLE IF EXISTS `child`;", b"\nUSE mysql;\nDROP TABLE IF EXISTS `child`;"))
+    rewrite(
+        path,
+        lambda text: text.replace(b"\nDROP TABLE IF EXISTS `child`;", b"\nUSE mysql;\nDROP TABLE IF EXISTS `child`;"),
+    )
     return f"{path / FILE} holds a statement that reaches beyond database `kinds`: USE mysql;"
 
 
@@ -103,12 +107,17 @@ def several(path: Path) -> str:
 
 
 def bad_statement(path: Path) -> str:
-    rewrite(path, lambda text: text.replace(b"\nDROP TABLE IF EXISTS `places`;", b"\nNO SUCH STATEMENT;\nDROP TABLE IF EXISTS `places`;"))
+    rewrite(
+        path,
+        lambda text: text.replace(
+            b"\nDROP TABLE IF EXISTS `places`;", b"\nNO SUCH STATEMENT;\nDROP TABLE IF EXISTS `places`;"
+        ),
+    )
     return "You have an error in your SQL syntax"
 
 
 def lost_rows(path: Path) -> str:
-    def change(manifest):
+    def change(manifest: t.Any) -> None:
         manifest["databases"]["kinds"]["tables"]["child"]["rows"] = 3
         manifest["databases"]["kinds"]["tables"]["texts"]["checksum"] = "0" * 32
 
@@ -121,14 +130,24 @@ def lost_rows(path: Path) -> str:
 
 def lost_trigger(path: Path) -> str:
     edit(path, lambda m: m["databases"]["kinds"]["objects"]["triggers"].update(other="0" * 32))
-    return (
-        "The data loaded into `kinds` is not what the dump's manifest says: trigger `other` is missing." + TAKEN_BACK
-    )
+    return "The data loaded into `kinds` is not what the dump's manifest says: trigger `other` is missing." + TAKEN_BACK
 
 
 CASES = [
-    truncated, flipped, missing, no_manifest, other_schema, newer_server, foreign_definer, too_large, use_statement,
-    no_compression, several, bad_statement, lost_rows, lost_trigger,
+    truncated,
+    flipped,
+    missing,
+    no_manifest,
+    other_schema,
+    newer_server,
+    foreign_definer,
+    too_large,
+    use_statement,
+    no_compression,
+    several,
+    bad_statement,
+    lost_rows,
+    lost_trigger,
 ]
 
 
@@ -143,15 +162,21 @@ def main() -> None:
         cases.append({"case": case.__name__, "path": str(path), "expected": expected})
     partial = directory / f"{source.name}.partial"
     shutil.copytree(source, partial)
-    cases.append({
-        "case": "partial", "path": str(partial),
-        "expected": f"Restoring {partial} on {host} is refused, nothing was changed: {partial} is the remains of a dump "
-                    "that never finished; choose a whole one.",
-    })
-    cases.append({
-        "case": "absent", "path": str(directory / "absent"),
-        "expected": f"There is no dump set at {directory}/absent. Look what there is with: ls -l {directory}",
-    })
+    cases.append(
+        {
+            "case": "partial",
+            "path": str(partial),
+            "expected": f"Restoring {partial} on {host} is refused, nothing was changed: {partial} is the remains "
+            "of a dump that never finished; choose a whole one.",
+        }
+    )
+    cases.append(
+        {
+            "case": "absent",
+            "path": str(directory / "absent"),
+            "expected": f"There is no dump set at {directory}/absent. Look what there is with: ls -l {directory}",
+        }
+    )
     print(json.dumps(cases))
 
 

@@ -24,17 +24,46 @@ _GRANT = re.compile(
     rf"(?P<database>{_NAME})\.(?P<object>{_NAME}) TO ",
 )
 _LEVEL = re.compile(
-    r"(?P<kind>(?:FUNCTION|PROCEDURE|PACKAGE BODY|PACKAGE) )?(?P<database>[^.]+)\.(?P<object>.+)", re.IGNORECASE,
+    r"(?P<kind>(?:FUNCTION|PROCEDURE|PACKAGE BODY|PACKAGE) )?(?P<database>[^.]+)\.(?P<object>.+)",
+    re.IGNORECASE,
 )
 _ALL = "ALL PRIVILEGES"
 _GRANT_OPTION = "GRANT OPTION"
 # What MySQL lists one by one instead of saying ALL PRIVILEGES ON *.*; newer versions have more, none has less.
-_MYSQL_ALL = frozenset({
-    "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "RELOAD", "SHUTDOWN", "PROCESS", "FILE", "REFERENCES",
-    "INDEX", "ALTER", "SHOW DATABASES", "SUPER", "CREATE TEMPORARY TABLES", "LOCK TABLES", "EXECUTE",
-    "REPLICATION SLAVE", "REPLICATION CLIENT", "CREATE VIEW", "SHOW VIEW", "CREATE ROUTINE", "ALTER ROUTINE",
-    "CREATE USER", "EVENT", "TRIGGER", "CREATE TABLESPACE", "CREATE ROLE", "DROP ROLE",
-})
+_MYSQL_ALL = frozenset(
+    {
+        "SELECT",
+        "INSERT",
+        "UPDATE",
+        "DELETE",
+        "CREATE",
+        "DROP",
+        "RELOAD",
+        "SHUTDOWN",
+        "PROCESS",
+        "FILE",
+        "REFERENCES",
+        "INDEX",
+        "ALTER",
+        "SHOW DATABASES",
+        "SUPER",
+        "CREATE TEMPORARY TABLES",
+        "LOCK TABLES",
+        "EXECUTE",
+        "REPLICATION SLAVE",
+        "REPLICATION CLIENT",
+        "CREATE VIEW",
+        "SHOW VIEW",
+        "CREATE ROUTINE",
+        "ALTER ROUTINE",
+        "CREATE USER",
+        "EVENT",
+        "TRIGGER",
+        "CREATE TABLESPACE",
+        "CREATE ROLE",
+        "DROP ROLE",
+    }
+)
 _CHARSET_ALIASES = {"utf8": "utf8mb3"}
 
 
@@ -71,10 +100,13 @@ def read_server(*, session: Session, users: t.Iterable[dict[str, t.Any]]) -> Obs
     existing = {(str(user), str(host)) for user, host in session.rows("SELECT User, Host FROM mysql.user")}
     accounts = {
         (user["name"], user["host"]): _read_account(session=session, name=user["name"], host=user["host"])
-        for user in users if (user["name"], user["host"]) in existing
+        for user in users
+        if (user["name"], user["host"]) in existing
     }
     return Observed(
-        server=session.server, databases=databases, accounts=accounts,
+        server=session.server,
+        databases=databases,
+        accounts=accounts,
         empty_test_database="test" in databases and catalog.read_database(session=session, name="test").is_empty,
         anonymous=tuple(sorted(host for user, host in existing if user == "")),
     )
@@ -164,7 +196,10 @@ def wanted_grants(user: dict[str, t.Any]) -> Grants | None:
 
 
 def plan(
-    *, observed: Observed, databases: t.Iterable[dict[str, t.Any]], users: t.Iterable[dict[str, t.Any]],
+    *,
+    observed: Observed,
+    databases: t.Iterable[dict[str, t.Any]],
+    users: t.Iterable[dict[str, t.Any]],
 ) -> list[Step]:
     """The statements that turn what is observed into what is wanted; none where both are equal."""
     steps: list[Step] = []

@@ -82,17 +82,21 @@ def read_database(*, session: Session, name: str) -> Database:
     charset, collation = existing_databases(session=session)[name]
     rows = session.rows(
         "SELECT TABLE_NAME, ENGINE, TABLE_TYPE, COALESCE(DATA_LENGTH, 0) + COALESCE(INDEX_LENGTH, 0)"
-        " FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s ORDER BY TABLE_NAME", (name,),
+        " FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s ORDER BY TABLE_NAME",
+        (name,),
     )
     columns = _read_columns(session=session, database=name)
     keys = _read_keys(session=session, database=name)
     tables = tuple(
         Table(
-            name=table, engine=engine or "", size=int(size),
+            name=table,
+            engine=engine or "",
+            size=int(size),
             columns=tuple(column for column, _definition in columns.get(table, [])),
             structure=digest(*[text for _column, text in columns.get(table, [])], *sorted(keys.get(table, []))),
         )
-        for table, engine, kind, size in rows if kind in ("BASE TABLE", "SYSTEM VERSIONED")
+        for table, engine, kind, size in rows
+        if kind in ("BASE TABLE", "SYSTEM VERSIONED")
     )
     definers: set[str] = set()
     objects = {
@@ -102,8 +106,14 @@ def read_database(*, session: Session, name: str) -> Database:
         "events": _read_events(session=session, database=name, definers=definers),
         "sequences": {table: digest(engine) for table, engine, kind, _size in rows if kind == "SEQUENCE"},
     }
-    return Database(name=name, charset=charset, collation=collation, tables=tables, objects=objects,
-                    definers=tuple(sorted(definers)))
+    return Database(
+        name=name,
+        charset=charset,
+        collation=collation,
+        tables=tables,
+        objects=objects,
+        definers=tuple(sorted(definers)),
+    )
 
 
 def _read_columns(*, session: Session, database: str) -> dict[str, list[tuple[Column, str]]]:
@@ -111,7 +121,8 @@ def _read_columns(*, session: Session, database: str) -> dict[str, list[tuple[Co
     rows = session.rows(
         "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT, EXTRA,"
         " CHARACTER_SET_NAME, COLLATION_NAME, GENERATION_EXPRESSION FROM information_schema.COLUMNS"
-        " WHERE TABLE_SCHEMA = %s ORDER BY TABLE_NAME, ORDINAL_POSITION", (database,),
+        " WHERE TABLE_SCHEMA = %s ORDER BY TABLE_NAME, ORDINAL_POSITION",
+        (database,),
     )
     columns: dict[str, list[tuple[Column, str]]] = {}
     for table, name, data_type, *rest in rows:
@@ -125,7 +136,8 @@ def _read_keys(*, session: Session, database: str) -> dict[str, list[str]]:
     keys: dict[str, list[str]] = {}
     indexes = session.rows(
         "SELECT TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX, COLUMN_NAME, NON_UNIQUE, SUB_PART, INDEX_TYPE"
-        " FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = %s", (database,),
+        " FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = %s",
+        (database,),
     )
     for table, *rest in indexes:
         keys.setdefault(_plain(table), []).append(digest("index", *rest))
@@ -134,7 +146,8 @@ def _read_keys(*, session: Session, database: str) -> dict[str, list[str]]:
         " k.REFERENCED_TABLE_NAME, k.REFERENCED_COLUMN_NAME, r.UPDATE_RULE, r.DELETE_RULE"
         " FROM information_schema.KEY_COLUMN_USAGE k JOIN information_schema.REFERENTIAL_CONSTRAINTS r"
         " ON r.CONSTRAINT_SCHEMA = k.CONSTRAINT_SCHEMA AND r.CONSTRAINT_NAME = k.CONSTRAINT_NAME"
-        " AND r.TABLE_NAME = k.TABLE_NAME WHERE k.TABLE_SCHEMA = %s", (database,),
+        " AND r.TABLE_NAME = k.TABLE_NAME WHERE k.TABLE_SCHEMA = %s",
+        (database,),
     )
     for table, *rest in references:
         keys.setdefault(_plain(table), []).append(digest("reference", *rest))
@@ -144,7 +157,8 @@ def _read_keys(*, session: Session, database: str) -> dict[str, list[str]]:
 def _read_views(*, session: Session, database: str, definers: set[str]) -> dict[str, str]:
     rows = session.rows(
         "SELECT TABLE_NAME, DEFINER, SECURITY_TYPE, CHECK_OPTION, VIEW_DEFINITION"
-        " FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s", (database,),
+        " FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s",
+        (database,),
     )
     definers.update(_plain(row[1]) for row in rows)
     return {_plain(name): digest(*rest) for name, *rest in rows}
@@ -153,7 +167,8 @@ def _read_views(*, session: Session, database: str, definers: set[str]) -> dict[
 def _read_triggers(*, session: Session, database: str, definers: set[str]) -> dict[str, str]:
     rows = session.rows(
         "SELECT TRIGGER_NAME, DEFINER, EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_ORDER,"
-        " ACTION_STATEMENT FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s", (database,),
+        " ACTION_STATEMENT FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s",
+        (database,),
     )
     definers.update(_plain(row[1]) for row in rows)
     return {_plain(name): digest(*rest) for name, *rest in rows}
@@ -163,7 +178,8 @@ def _read_routines(*, session: Session, database: str, definers: set[str]) -> di
     """Routines under ``function name`` and ``procedure name``: one name may be both."""
     rows = session.rows(
         "SELECT ROUTINE_TYPE, ROUTINE_NAME, DEFINER, SECURITY_TYPE, IS_DETERMINISTIC, SQL_DATA_ACCESS,"
-        " ROUTINE_DEFINITION FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s", (database,),
+        " ROUTINE_DEFINITION FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s",
+        (database,),
     )
     definers.update(_plain(row[2]) for row in rows)
     return {f"{_plain(kind).lower()} {_plain(name)}": digest(*rest) for kind, name, *rest in rows}
@@ -172,7 +188,8 @@ def _read_routines(*, session: Session, database: str, definers: set[str]) -> di
 def _read_events(*, session: Session, database: str, definers: set[str]) -> dict[str, str]:
     rows = session.rows(
         "SELECT EVENT_NAME, DEFINER, EVENT_TYPE, EXECUTE_AT, INTERVAL_VALUE, INTERVAL_FIELD, EVENT_DEFINITION"
-        " FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s", (database,),
+        " FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s",
+        (database,),
     )
     definers.update(_plain(row[1]) for row in rows)
     return {_plain(name): digest(*rest) for name, *rest in rows}

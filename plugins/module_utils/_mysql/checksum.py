@@ -27,17 +27,47 @@ if t.TYPE_CHECKING:
     from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.catalog import Column, Database, Table
     from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.session import Session
 
-_PLAIN = frozenset({
-    "tinyint", "smallint", "mediumint", "int", "integer", "bigint", "decimal", "numeric", "float", "double", "real",
-    "date", "time", "datetime", "timestamp", "year",
-})
+_PLAIN = frozenset(
+    {
+        "tinyint",
+        "smallint",
+        "mediumint",
+        "int",
+        "integer",
+        "bigint",
+        "decimal",
+        "numeric",
+        "float",
+        "double",
+        "real",
+        "date",
+        "time",
+        "datetime",
+        "timestamp",
+        "year",
+    }
+)
 _SHORT_TEXT = frozenset({"char", "varchar", "enum", "set"})
 _LARGE_TEXT = frozenset({"tinytext", "text", "mediumtext", "longtext", "json"})
 _SHORT_BINARY = frozenset({"binary", "varbinary"})
-_LARGE_BINARY = frozenset({
-    "tinyblob", "blob", "mediumblob", "longblob", "vector", "geometry", "point", "linestring", "polygon",
-    "multipoint", "multilinestring", "multipolygon", "geometrycollection", "geomcollection",
-})
+_LARGE_BINARY = frozenset(
+    {
+        "tinyblob",
+        "blob",
+        "mediumblob",
+        "longblob",
+        "vector",
+        "geometry",
+        "point",
+        "linestring",
+        "polygon",
+        "multipoint",
+        "multilinestring",
+        "multipolygon",
+        "geometrycollection",
+        "geomcollection",
+    }
+)
 _MODULUS = 2**64
 
 
@@ -117,7 +147,8 @@ def sum_databases(*, sessions: t.Sequence[Session], databases: t.Sequence[Databa
 
     jobs = sorted(
         ((database.name, table) for database in databases for table in database.tables),
-        key=lambda job: job[1].size, reverse=True,
+        key=lambda job: job[1].size,
+        reverse=True,
     )
     sums: dict[str, dict[str, TableSum]] = {database.name: {} for database in databases}
     with concurrent.futures.ThreadPoolExecutor(max_workers=len(sessions)) as pool:

@@ -31,7 +31,11 @@ def describe_database(*, database: Database, sums: dict[str, TableSum]) -> Descr
 
 
 def differences(
-    *, expected: Description, actual: Description, same_series: bool, compare_views: bool = True,
+    *,
+    expected: Description,
+    actual: Description,
+    same_series: bool,
+    compare_views: bool = True,
 ) -> list[str]:
     """What differs between two descriptions of a database, one sentence each, tables first.
 
@@ -45,7 +49,9 @@ def differences(
     return [
         *_table_differences(expected=expected["tables"], actual=actual["tables"], same_series=same_series),
         *_object_differences(
-            expected=expected["objects"], actual=actual["objects"], compare_views=compare_views and same_series,
+            expected=expected["objects"],
+            actual=actual["objects"],
+            compare_views=compare_views and same_series,
         ),
     ]
 
@@ -75,7 +81,8 @@ def _object_differences(*, expected: Description, actual: Description, compare_v
             continue
         found += [
             f"{single} `{name}` has another definition"
-            for name in sorted(set(want) & set(have)) if want[name] != have[name]
+            for name in sorted(set(want) & set(have))
+            if want[name] != have[name]
         ]
     return found
 

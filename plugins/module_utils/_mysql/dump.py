@@ -59,8 +59,18 @@ def dump_argv(*, engine: str, database: str, socket: str | None) -> list[str]:
             f"apt-get install {'mariadb-client' if engine == 'mariadb' else 'mysql-client'}",
         )
     argv = [
-        program, "--no-defaults", "--user=root", "--single-transaction", "--quick", "--skip-lock-tables",
-        "--routines", "--triggers", "--events", "--hex-blob", "--default-character-set=utf8mb4", "--skip-dump-date",
+        program,
+        "--no-defaults",
+        "--user=root",
+        "--single-transaction",
+        "--quick",
+        "--skip-lock-tables",
+        "--routines",
+        "--triggers",
+        "--events",
+        "--hex-blob",
+        "--default-character-set=utf8mb4",
+        "--skip-dump-date",
         "--max-allowed-packet=1G",
     ]
     argv += [f"--socket={socket}"] if socket else []
@@ -90,7 +100,8 @@ def refuse_full_disk(*, session: Session, options: DumpOptions) -> None:
     marks = ", ".join(["%s"] * len(options.databases))
     size = session.rows(
         "SELECT COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) FROM information_schema.TABLES"
-        f" WHERE TABLE_SCHEMA IN ({marks})", options.databases,
+        f" WHERE TABLE_SCHEMA IN ({marks})",
+        options.databases,
     )[0][0]
     needed, free = int(size) + _MARGIN, files.free_bytes(options.directory)
     if free < needed:
@@ -111,11 +122,18 @@ class Stream:
         self._problems: list[str] = []
         self._log = path.with_suffix(".log").open("w+b")
         self._client = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._log, env=_environment(),
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env=_environment(),
         )
         try:
             self._zstd = subprocess.Popen(
-                ["zstd", "-q", "-c", f"-{level}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
+                ["zstd", "-q", "-c", f"-{level}"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
                 env=_environment(),
             )
         except OSError as error:
@@ -255,9 +273,12 @@ class Dump:
         partial.rename(final)
         files.sync_directory(final.parent)
         return {
-            "id": identity, "path": str(final), "manifest": manifest,
+            "id": identity,
+            "path": str(final),
+            "manifest": manifest,
             "size": sum(entry["size"] for entry in manifest["databases"].values()),
-            "seconds": round(time.monotonic() - begun, 3), "lock_seconds": round(held, 3),
+            "seconds": round(time.monotonic() - begun, 3),
+            "lock_seconds": round(held, 3),
         }
 
     def _dump_into(self, *, partial: Path, identity: str) -> tuple[manifests.Manifest, float]:
@@ -272,16 +293,24 @@ class Dump:
         if held is None:  # tables outside of InnoDB: the lock is their snapshot
             held = self._release()
         manifest = {
-            "schema": manifests.SCHEMA, "id": identity, "host": self._options.host,
-            "engine": self._locker.server.engine, "version": self._locker.server.version,
-            "started_at": self._started_at, "snapshot_at": snapshot_at, "finished_at": utc_now(),
-            "binlog": binlog, "databases": described,
+            "schema": manifests.SCHEMA,
+            "id": identity,
+            "host": self._options.host,
+            "engine": self._locker.server.engine,
+            "version": self._locker.server.version,
+            "started_at": self._started_at,
+            "snapshot_at": snapshot_at,
+            "finished_at": utc_now(),
+            "binlog": binlog,
+            "databases": described,
         }
         files.write_json(path=partial / manifests.MANIFEST_FILE, value=manifest)
         return manifest, held
 
     def _take_snapshot(
-        self, *, partial: Path,
+        self,
+        *,
+        partial: Path,
     ) -> tuple[list[catalog.Database], dict[str, str | int] | None, str, float | None]:
         """Let clients and readers see one and the same moment, holding writers no longer than that takes."""
         options = self._options
@@ -292,7 +321,9 @@ class Dump:
         for name in options.databases:
             argv = dump_argv(engine=self._locker.server.engine, database=name, socket=options.socket)
             self._streams[name] = Stream(
-                argv=argv, path=partial / manifests.database_file(name), level=options.level,
+                argv=argv,
+                path=partial / manifests.database_file(name),
+                level=options.level,
             )
         databases = [catalog.read_database(session=self._locker, name=name) for name in options.databases]
         binlog = binlog_position(session=self._locker)
@@ -311,7 +342,9 @@ def foreign_tables(*, databases: t.Sequence[catalog.Database]) -> list[str]:
     """Tables that a transaction's snapshot does not cover: every engine but InnoDB."""
     return [
         f"{identifier(database.name)}.{identifier(table.name)}"
-        for database in databases for table in database.tables if table.engine.lower() != "innodb"
+        for database in databases
+        for table in database.tables
+        if table.engine.lower() != "innodb"
     ]
 
 

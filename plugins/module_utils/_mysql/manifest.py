@@ -19,11 +19,23 @@ PARTIAL_SUFFIX = ".partial"
 Manifest = t.Dict[str, t.Any]  # noqa: UP006 -- evaluated at run time, Python 3.8 on hosts
 
 _SET_KEYS: dict[str, type] = {
-    "id": str, "host": str, "engine": str, "version": str, "started_at": str, "snapshot_at": str,
-    "finished_at": str, "databases": dict,
+    "id": str,
+    "host": str,
+    "engine": str,
+    "version": str,
+    "started_at": str,
+    "snapshot_at": str,
+    "finished_at": str,
+    "databases": dict,
 }
 _DATABASE_KEYS: dict[str, type] = {
-    "file": str, "size": int, "sha256": str, "charset": str, "collation": str, "tables": dict, "objects": dict,
+    "file": str,
+    "size": int,
+    "sha256": str,
+    "charset": str,
+    "collation": str,
+    "tables": dict,
+    "objects": dict,
 }
 
 
@@ -56,7 +68,8 @@ def _missing(*, value: t.Any, keys: dict[str, type], where: str) -> list[str]:
     if not isinstance(value, dict):
         return [f"{where} is not described"]
     return [
-        f"{where} has no valid `{key}`" for key, kind in keys.items()
+        f"{where} has no valid `{key}`"
+        for key, kind in keys.items()
         if not isinstance(value.get(key), kind) or isinstance(value.get(key), bool)
     ]
 
@@ -67,8 +80,10 @@ def _table_problems(*, name: str, database: dict[str, t.Any]) -> list[str]:
     if not re.fullmatch(r"[^/\0]+", database["file"]) or database["file"] in (".", ".."):
         problems.append(f"database `{name}` names the file `{database['file']}` outside of the set")
     problems += [
-        f"table `{name}`.`{table}` has no valid rows and checksum" for table, entry in database["tables"].items()
-        if not isinstance(entry, dict) or not isinstance(entry.get("rows"), int)
+        f"table `{name}`.`{table}` has no valid rows and checksum"
+        for table, entry in database["tables"].items()
+        if not isinstance(entry, dict)
+        or not isinstance(entry.get("rows"), int)
         or not re.fullmatch(r"[0-9a-f]{32}", str(entry.get("checksum")))
     ]
     return problems
@@ -137,7 +152,8 @@ def describe_set(*, path: Path) -> dict[str, t.Any]:
 def list_sets(*, directory: Path) -> list[dict[str, t.Any]]:
     """The finished dump sets of a directory, newest first."""
     found = [
-        describe_set(path=path) for path in sorted(directory.iterdir() if directory.is_dir() else [], reverse=True)
+        describe_set(path=path)
+        for path in sorted(directory.iterdir() if directory.is_dir() else [], reverse=True)
         if path.is_dir() and not is_partial(path) and not path.name.startswith(".")
     ]
     return sorted(found, key=lambda entry: (entry["manifest"] or {}).get("snapshot_at", entry["id"]), reverse=True)

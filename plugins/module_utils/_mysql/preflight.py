@@ -71,7 +71,12 @@ def judge_definers(*, missing: t.Sequence[str]) -> list[str]:
 
 
 def judge_target(
-    *, name: str, target: Database | None, state: states.RestoreState | None, dump_id: str, host: str,
+    *,
+    name: str,
+    target: Database | None,
+    state: states.RestoreState | None,
+    dump_id: str,
+    host: str,
 ) -> Verdict:
     """What a database on this host means for a restore into it.
 
@@ -80,18 +85,24 @@ def judge_target(
     if target is None or target.is_empty:
         return Verdict(action=LOAD)
     if state is None:
-        return Verdict(action=LOAD, problem=(
-            f"Database `{name}` on {host} already holds {_contents(target)} and was not restored by this collection; "
-            f"nothing was changed. {_advice(name)}"
-        ))
+        return Verdict(
+            action=LOAD,
+            problem=(
+                f"Database `{name}` on {host} already holds {_contents(target)} and was not restored by this "
+                f"collection; nothing was changed. {_advice(name)}"
+            ),
+        )
     if state["state"] == states.LOADING:
         return judge_remains(name=name, target=target, state=state, host=host)
     if state["dump_id"] == dump_id:
         return Verdict(action=DONE)
-    return Verdict(action=LOAD, problem=(
-        f"Database `{name}` on {host} holds {_contents(target)}, restored from another dump ({state['dump_id']}, "
-        f"{state.get('finished_at')}), and its data may have moved on since; nothing was changed. {_advice(name)}"
-    ))
+    return Verdict(
+        action=LOAD,
+        problem=(
+            f"Database `{name}` on {host} holds {_contents(target)}, restored from another dump ({state['dump_id']}, "
+            f"{state.get('finished_at')}), and its data may have moved on since; nothing was changed. {_advice(name)}"
+        ),
+    )
 
 
 def judge_remains(*, name: str, target: Database, state: states.RestoreState, host: str) -> Verdict:
@@ -105,12 +116,14 @@ def judge_remains(*, name: str, target: Database, state: states.RestoreState, ho
         strange += [item for item in names if item not in allowed]
     if not strange:
         return Verdict(action=RELOAD)
-    return Verdict(action=LOAD, problem=(
-        f"Database `{name}` on {host} has the remains of an interrupted restore ({state['dump_id']}), but also "
-        f"{', '.join(f'`{item}`' for item in sorted(strange)[:5])}, which that dump does not have; nothing was "
-        f"changed. "
-        f"{_advice(name)}"
-    ))
+    return Verdict(
+        action=LOAD,
+        problem=(
+            f"Database `{name}` on {host} has the remains of an interrupted restore ({state['dump_id']}), but also "
+            f"{', '.join(f'`{item}`' for item in sorted(strange)[:5])}, which that dump does not have; nothing was "
+            f"changed. {_advice(name)}"
+        ),
+    )
 
 
 def _advice(name: str) -> str:

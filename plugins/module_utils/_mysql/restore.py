@@ -63,10 +63,13 @@ def make_plan(*, options: RestoreOptions, session: Session) -> Plan:
     names = list(options.databases) or sorted(manifest["databases"])
     unknown = [name for name in names if name not in manifest["databases"]]
     if unknown:
-        _refuse(options=options, problems=[
-            f"The dump has no database {', '.join(f'`{name}`' for name in unknown)}; "
-            f"it has: {', '.join(sorted(manifest['databases']))}.",
-        ])
+        _refuse(
+            options=options,
+            problems=[
+                f"The dump has no database {', '.join(f'`{name}`' for name in unknown)}; "
+                f"it has: {', '.join(sorted(manifest['databases']))}.",
+            ],
+        )
     problems = preflight.judge_engine(manifest=manifest, server=session.server)
     store = states.StateStore(directory=options.state_directory)
     existing = catalog.existing_databases(session=session)
@@ -88,9 +91,12 @@ def _read_set(*, options: RestoreOptions) -> manifests.Manifest:
     if manifests.is_partial(path):
         _refuse(options=options, problems=[f"{path} is the remains of a dump that never finished; choose a whole one."])
     if not path.is_dir():
-        _refuse(options=options, problems=[
-            f"There is no dump set at {path}. Look what there is with: ls -l {path.parent}",
-        ])
+        _refuse(
+            options=options,
+            problems=[
+                f"There is no dump set at {path}. Look what there is with: ls -l {path.parent}",
+            ],
+        )
     try:
         return manifests.read_manifest(directory=path)
     except WebstackError as error:
@@ -99,7 +105,11 @@ def _read_set(*, options: RestoreOptions) -> manifests.Manifest:
 
 
 def _judge(
-    *, name: str, target: catalog.Database | None, store: states.StateStore, options: RestoreOptions,
+    *,
+    name: str,
+    target: catalog.Database | None,
+    store: states.StateStore,
+    options: RestoreOptions,
     manifest: manifests.Manifest,
 ) -> preflight.Verdict:
     if name in catalog.SYSTEM_DATABASES:
@@ -111,7 +121,11 @@ def _judge(
             return preflight.Verdict(action=preflight.LOAD, problem=error.message)
         state = None
     return preflight.judge_target(
-        name=name, target=target, state=state, dump_id=manifest["id"], host=options.host,
+        name=name,
+        target=target,
+        state=state,
+        dump_id=manifest["id"],
+        host=options.host,
     )
 
 
@@ -121,7 +135,10 @@ def _judge_load(*, plan: Plan, options: RestoreOptions, session: Session) -> lis
     problems: list[str] = []
     for name, entry in entries.items():
         problems += verify.verify_file(
-            path=options.path / entry["file"], database=name, size=entry["size"], sha256=entry["sha256"],
+            path=options.path / entry["file"],
+            database=name,
+            size=entry["size"],
+            sha256=entry["sha256"],
         )
     definers = {account for entry in entries.values() for account in entry.get("definers", [])}
     problems += preflight.judge_definers(missing=catalog.missing_accounts(session=session, accounts=definers))
@@ -135,7 +152,8 @@ def _judge_load(*, plan: Plan, options: RestoreOptions, session: Session) -> lis
 def _refuse(*, options: RestoreOptions, problems: list[str]) -> t.NoReturn:
     reasons = f" {problems[0]}" if len(problems) == 1 else "".join(f"\n- {problem}" for problem in problems)
     raise WebstackError(
-        f"Restoring {options.path} on {options.host} is refused, nothing was changed:{reasons}", problems=problems,
+        f"Restoring {options.path} on {options.host} is refused, nothing was changed:{reasons}",
+        problems=problems,
     )
 
 
@@ -143,7 +161,13 @@ class Restore:
     """One restore that a plan allows, from the first state file to the proof."""
 
     def __init__(
-        self, *, options: RestoreOptions, plan: Plan, connect: t.Callable[[], Session], lock: int, readers: int = 2,
+        self,
+        *,
+        options: RestoreOptions,
+        plan: Plan,
+        connect: t.Callable[[], Session],
+        lock: int,
+        readers: int = 2,
     ) -> None:
         self._options = options
         self._plan = plan
@@ -185,8 +209,10 @@ class Restore:
         self._prove(name=name, entry=entry)
         described = {name: entry}
         return {
-            "tables": describe.count_tables(databases=described), "rows": describe.count_rows(databases=described),
-            "load_seconds": round(loaded - begun, 3), "proof_seconds": round(time.monotonic() - loaded, 3),
+            "tables": describe.count_tables(databases=described),
+            "rows": describe.count_rows(databases=described),
+            "load_seconds": round(loaded - begun, 3),
+            "proof_seconds": round(time.monotonic() - loaded, 3),
         }
 
     def _claim(self, *, name: str, entry: dict[str, t.Any]) -> None:
@@ -198,10 +224,15 @@ class Restore:
         if self._plan.actions[name] == preflight.RELOAD:
             previous = (self._store.read(name) or {}).get("previous")
         self._states[name] = {
-            "database": name, "state": states.LOADING, "dump_id": self._plan.manifest["id"],
-            "path": str(self._options.path), "started_at": utc_now(), "previous": previous,
+            "database": name,
+            "state": states.LOADING,
+            "dump_id": self._plan.manifest["id"],
+            "path": str(self._options.path),
+            "started_at": utc_now(),
+            "previous": previous,
             "contents": {
-                "tables": sorted(entry["tables"]), **{kind: sorted(found) for kind, found in entry["objects"].items()},
+                "tables": sorted(entry["tables"]),
+                **{kind: sorted(found) for kind, found in entry["objects"].items()},
             },
         }
         self._store.write(self._states[name])
@@ -230,7 +261,10 @@ class Restore:
             zstd = verify.start_zstd(source=source)
             client = subprocess.Popen(
                 load_argv(engine=self._session.server.engine, database=name, socket=self._options.socket),
-                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log, pass_fds=(self._lock,),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                pass_fds=(self._lock,),
             )
             sink = t.cast("t.IO[bytes]", client.stdin)
             try:
@@ -260,7 +294,8 @@ class Restore:
             for session in sessions:
                 session.close()
         found = describe.differences(
-            expected=entry, actual=describe.describe_database(database=database, sums=sums[name]),
+            expected=entry,
+            actual=describe.describe_database(database=database, sums=sums[name]),
             same_series=series_of(self._plan.manifest["version"]) == self._session.server.series,
             compare_views=False,
         )
@@ -322,8 +357,15 @@ def load_argv(*, engine: str, database: str, socket: str | None) -> list[str]:
             f"apt-get install {'mariadb-client' if engine == 'mariadb' else 'mysql-client'}",
         )
     argv = [
-        program, "--no-defaults", "--user=root", "--batch", "--binary-mode", "--comments",
-        "--default-character-set=utf8mb4", "--max-allowed-packet=1G", "--init-command=SET SESSION sql_log_bin = 0",
+        program,
+        "--no-defaults",
+        "--user=root",
+        "--batch",
+        "--binary-mode",
+        "--comments",
+        "--default-character-set=utf8mb4",
+        "--max-allowed-packet=1G",
+        "--init-command=SET SESSION sql_log_bin = 0",
     ]
     argv += [f"--socket={socket}"] if socket else []
     return [*argv, "--", database]
@@ -337,7 +379,8 @@ def summary(*, plan: Plan, loaded: dict[str, dict[str, t.Any]]) -> dict[str, t.A
         counted = {name: entries[name]}
         result[name] = {
             "state": "already_restored" if action == preflight.DONE else "restored",
-            "tables": describe.count_tables(databases=counted), "rows": describe.count_rows(databases=counted),
+            "tables": describe.count_tables(databases=counted),
+            "rows": describe.count_rows(databases=counted),
             **loaded.get(name, {}),
         }
     return json.loads(json.dumps(result))

@@ -112,7 +112,11 @@ class PyMySqlSession:
     def __init__(self, *, socket: str) -> None:
         try:
             self._connection = pymysql.connect(
-                unix_socket=socket, user="root", charset="utf8mb4", autocommit=True, connect_timeout=10,
+                unix_socket=socket,
+                user="root",
+                charset="utf8mb4",
+                autocommit=True,
+                connect_timeout=10,
             )
         except pymysql.MySQLError as error:
             raise WebstackError(
@@ -140,7 +144,8 @@ class PyMySqlSession:
         except pymysql.MySQLError as error:
             first = " ".join(statement.split())[:120]
             raise WebstackError(
-                f"The database server refused `{first}`: {_text(error)}", code=error.args[0] if error.args else None,
+                f"The database server refused `{first}`: {_text(error)}",
+                code=error.args[0] if error.args else None,
             ) from error
 
     def execute(self, statement: str, arguments: t.Sequence[t.Any] = ()) -> None:

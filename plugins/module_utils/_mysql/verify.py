@@ -29,11 +29,14 @@ _DATABASE = re.compile(
 _QUALIFIED = re.compile(
     rb"\s*" + _COMMENT + rb"(?:INSERT\s+(?:IGNORE\s+)?INTO|REPLACE\s+INTO|CREATE\s+TABLE(?:\s+IF\s+NOT\s+EXISTS)?"
     rb"|DROP\s+(?:TABLE|VIEW)(?:\s+IF\s+EXISTS)?|ALTER\s+TABLE|LOCK\s+TABLES|DELETE\s+FROM|UPDATE)\s+"
-    + _QUOTED + rb"\.", re.IGNORECASE,
+    + _QUOTED
+    + rb"\.",
+    re.IGNORECASE,
 )
 _SERVER = re.compile(
     rb"\s*" + _COMMENT + rb"(GRANT|REVOKE|(?:CREATE|DROP|ALTER|RENAME)\s+USER|SET\s+PASSWORD|SET\s+(?:GLOBAL|PERSIST)"
-    rb"|SET\s+@@GLOBAL|(?:UN)?INSTALL|SHUTDOWN|LOAD\s+DATA|RESET|PURGE)\b", re.IGNORECASE,
+    rb"|SET\s+@@GLOBAL|(?:UN)?INSTALL|SHUTDOWN|LOAD\s+DATA|RESET|PURGE)\b",
+    re.IGNORECASE,
 )
 _WINDOW = 512
 
@@ -131,8 +134,11 @@ def start_zstd(*, source: t.IO[bytes] | None = None) -> subprocess.Popen[bytes]:
     """Start zstd decompressing its standard input (or ``source``) to its standard output."""
     try:
         return subprocess.Popen(
-            ["zstd", "-q", "-d", "-c"], stdin=source if source is not None else subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=files.CHUNK,
+            ["zstd", "-q", "-d", "-c"],
+            stdin=source if source is not None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=files.CHUNK,
         )
     except OSError as error:
         raise WebstackError(f"zstd cannot be run: {error}. Install it with: apt-get install zstd") from error
