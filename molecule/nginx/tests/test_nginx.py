@@ -30,9 +30,9 @@ def address(host: Host) -> str:
 
 
 def ask(address: str, path: str, *, tls: ssl.SSLContext | None = None, **headers: str) -> Answer:
-    connection = (
-        http.client.HTTPSConnection(address, timeout=10, context=tls) if tls else http.client.HTTPConnection(address, timeout=10)
-    )
+    connection = http.client.HTTPConnection(address, timeout=10)
+    if tls:
+        connection = http.client.HTTPSConnection(address, timeout=10, context=tls)
     connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
     response = connection.getresponse()
     answer = Answer(response.status, dict(response.getheaders()), response.read().decode())
