@@ -52,6 +52,8 @@ class Store:
 
     def begin(self, pending: Pending) -> None:
         """Note what is about to be done, before the first step of it."""
+        for left in (*self.directory.glob(f".{self.path.name}.*"), *self.directory.glob(f"{self._pending.name}.*")):
+            left.unlink()  # half a file, of a run that was cut off
         _replace(self._pending, pending.dump())
 
     def end(self) -> None:
@@ -137,7 +139,7 @@ def _sync(directory: Path) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=str(path.parent))
+    handle, name = tempfile.mkstemp(prefix=f".{path.name.lstrip('.')}.", dir=str(path.parent))
     temporary = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:

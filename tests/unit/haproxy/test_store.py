@@ -55,6 +55,13 @@ def test_the_journal_is_hidden_from_haproxy(store: Store, tmp_path: Path) -> Non
     assert store.pending() is None
 
 
+def test_half_a_file_of_a_run_that_was_cut_off_goes_away(store: Store, tmp_path: Path) -> None:
+    for name in (".web.cfg.abc123", ".web.pending.abc123", ".api.cfg.abc123", "web.cfg"):
+        (tmp_path / name).write_text("")
+    store.begin(Pending())
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".api.cfg.abc123", ".web.pending", "web.cfg"]
+
+
 def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
     store = Store(directory=str(tmp_path / "gone"), name="web")
     with pytest.raises(WebstackError, match=r"gone/web\.cfg cannot be written: No such file or directory"):
