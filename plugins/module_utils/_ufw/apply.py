@@ -114,10 +114,10 @@ class Applier:
                 text = testable(text=texts[path], family=family)
                 result = self._runner.run([program, "--test", "--noflush"], stdin=text, check=False)
                 if result.rc != 0:
+                    reasons = [line for line in result.stderr.splitlines() if not line.startswith("Try ")]
                     raise WebstackError(
-                        f"{path} would not load: {result.stderr.strip()}. Nothing was changed. "
+                        f"{path} would not load: {'; '.join(reasons)}. Nothing was changed. "
                         f"See what was changed in it by hand: diff /usr/share/ufw/iptables/{path.name} {path}",
-                        path=str(path),
                         stderr=result.stderr,
                     )
 
