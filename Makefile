@@ -47,8 +47,8 @@ e2e: deps  ## Lose a web server and rebuild it, end to end (ARGS="-k name")
 build: deps  ## Build the collection's tarball
 	@ansible-galaxy collection build --force
 
-demo: deps  ## Watch the whole story: provision, lock out, rebuild, timeline
-	@python tests/lab/demo.py
+demo: deps  ## Watch the whole story: provision, lock out, rebuild, timeline (ARGS=--keep: look around)
+	@python tests/lab/demo.py $(ARGS)
 
 bench-rebuild: deps  ## Measure how long a rebuild takes
 	@python tests/bench/rebuild.py

@@ -104,9 +104,8 @@ def up(lab: Lab, hosts: Sequence[Host]) -> None:
     """Start the hosts afresh and return when each of them lets the admin in."""
     allow_inotify_instances()
     images.ensure(lab.podman, {host.image for host in hosts})
-    remove_containers(lab)
+    down(lab)  # its files too: variables that a rebuild wrote would outrank the new inventory
     lab.folder.mkdir(parents=True, exist_ok=True)
-    lab.private_key.unlink(missing_ok=True)
     generate_key(lab.private_key, "ed25519", comment=f"{ADMIN}@{lab.name}")
     create_network(lab)
 
