@@ -64,5 +64,5 @@ def test_privileges_are_as_listed(host: t.Any, account: t.Any, grant: t.Any) -> 
 
 def test_dump_sets_are_for_root_alone(host: t.Any) -> None:
     with host.sudo():
-        found = host.run("find /var/backups/webstack/mysql -printf '%%m %%u %%y\n'").stdout.split("\n")
+        found = host.run("find /var/backups/webstack/mysql -printf '%m %u %y\\n'").stdout.split("\n")
     assert {line for line in found if line} == {"700 root d", "600 root f"}
