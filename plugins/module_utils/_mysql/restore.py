@@ -28,6 +28,8 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import sta
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.dump import utc_now
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.session import Session, identifier, series_of
 
+_ANOTHER_DUMP = "Copy it again, or take a new dump: ansible-playbook phoenix.webstack.back_up_database"
+
 
 @dataclasses.dataclass(frozen=True)
 class RestoreOptions:
@@ -100,7 +102,7 @@ def _read_set(*, options: RestoreOptions) -> manifests.Manifest:
     try:
         return manifests.read_manifest(directory=path)
     except WebstackError as error:
-        _refuse(options=options, problems=[error.message])
+        _refuse(options=options, problems=[f"{error.message} {_ANOTHER_DUMP}"])
         raise  # for the type checker: _refuse never returns
 
 
@@ -134,12 +136,13 @@ def _judge_load(*, plan: Plan, options: RestoreOptions, session: Session) -> lis
     entries = {name: plan.manifest["databases"][name] for name in plan.to_load}
     problems: list[str] = []
     for name, entry in entries.items():
-        problems += verify.verify_file(
+        damage = verify.verify_file(
             path=options.path / entry["file"],
             database=name,
             size=entry["size"],
             sha256=entry["sha256"],
         )
+        problems += [f"{each} {_ANOTHER_DUMP}" for each in damage]
     definers = {account for entry in entries.values() for account in entry.get("definers", [])}
     problems += preflight.judge_definers(missing=catalog.missing_accounts(session=session, accounts=definers))
     data = Path(str(session.rows("SELECT @@datadir")[0][0]))

@@ -160,7 +160,10 @@ def problems_of_balancers(asked: Asked, *, balancers: t.Mapping[str, Balancer]) 
     problems = []
     for name, balancer in balancers.items():
         if "error" in balancer:
-            problems.append(f"Balancer {name}: {balancer['error']} Every balancer is repointed, or none.")
+            problems.append(
+                f"Balancer {name}: {balancer['error']} Every balancer is repointed, or none."
+                f" Look: ansible-playbook phoenix.webstack.check_access -e check_access_hosts={name}"
+            )
         elif not balancer.get("running"):
             problems.append(f"Balancer {name}: HAProxy is not running. On {name}: sudo systemctl status haproxy")
         elif asked.host in asked.web_hosts and not any(
@@ -224,7 +227,8 @@ def problems_of_target(asked: Asked, *, target: Probe, source: Probe | None, eng
     if foreign:
         problems.append(
             f"The replacement already holds data: database {', '.join(foreign)}, not restored by this collection."
-            f" It is never overwritten. Is {asked.address} the right machine? If so, move the data away and run again."
+            f" It is never overwritten. Is {asked.address} the right machine? Look there: sudo ls -l /var/lib/mysql."
+            " If so, move the data away and run again."
         )
     stranger = target["listeners"].get(str(http_port))
     if stranger not in (None, "nginx"):

@@ -123,8 +123,8 @@ def _listed(keys: t.Iterable[HostKey]) -> str:
 def _wrong_key(*, address: str, scanned: t.Sequence[HostKey], given: str) -> str:
     return (
         f"The server at {address} does not have the host {given} that was given. It presents\n{_listed(scanned)}\n"
-        "Either the address is another machine's, or somebody is in between: compare with the console of the provider."
-        " Nothing was sent to it."
+        "Either the address is another machine's, or somebody is in between: on the new server's"
+        " console, compare with: ssh-keygen -l -f /etc/ssh/ssh_host_ed25519_key.pub\nNothing was sent to it."
     )
 
 
