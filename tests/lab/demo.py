@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -21,22 +20,18 @@ import sys
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from engine import CACHE, ROOT, LabError
 from images import CODENAMES
+from outage import LOST, PAUSE, REPLACEMENT, SURVIVOR, USERS, newest_report
 from story import DATABASE, Run, Story, StoryError, new_story, prepare_images, wait_for
-from traffic import Mix, Result, Traffic
+from traffic import Result, Traffic
 
 HOSTS = ("lb-01", "web-01", "web-02", "spare")
-LOST, SURVIVOR, REPLACEMENT = "web-01", "web-02", "spare"
 STEPS = 9
 MARGIN = " " * 14
-# Users enough to notice every gap, and few enough to leave a small machine to the rebuild.
-USERS = Mix(keep_alive=1, fresh=2, idle=1)
-PAUSE = 0.05
 
 
 @dataclass
@@ -199,12 +194,6 @@ class Demo:
         for line in timeline(report, result, seconds=rebuild.seconds):
             self.screen.write(line)
         require(result.failed == 0, f"{result.failed} requests failed, the first: {result.examples[:3]}")
-
-
-def newest_report(folder: Path) -> dict[str, Any]:
-    """Read what the rebuild wrote about itself."""
-    report: dict[str, Any] = json.loads(max(folder.glob(".webstack/rebuild/*/report-*.json")).read_text())
-    return report
 
 
 def timeline(report: dict[str, Any], result: Result, *, seconds: float) -> list[str]:

@@ -189,6 +189,10 @@ class Story:
         """Return what a provider's console would show of a machine's host key."""
         return self.hand(machine, "ssh-keygen", "-l", "-f", "/etc/ssh/ssh_host_ed25519_key.pub").split()[1]
 
+    def host_key(self, machine: str) -> str:
+        """Return a machine's public host key, as a line of known_hosts has it behind the name."""
+        return " ".join(self.hand(machine, "cat", "/etc/ssh/ssh_host_ed25519_key.pub").split()[:2])
+
     def hand(self, machine: str, *argv: str, stdin: str = "") -> str:
         """Run a command as root on a machine, around SSH, and return what it printed."""
         return self.lab.podman.run("exec", "--interactive", self.lab.container(machine), *argv, stdin=stdin.encode())
@@ -364,6 +368,17 @@ class Story:
         found = re.search(r"packets (\d+)", shown)
         return int(found[1]) if found else -1
 
+    @contextmanager
+    def ssh_shut(self, machine: str) -> Iterator[None]:
+        """Cut a machine's SSH port off for the length of a block, the connections that are open as well."""
+        rule = "tcp dport 22 reject with tcp reset"
+        chain = f"chain input {{ type filter hook input priority -400; {rule} }}"
+        self.hand(machine, "nft", "-f", "-", stdin=f"table inet shut {{ {chain} }}")
+        try:
+            yield
+        finally:
+            self.hand(machine, "nft", "delete", "table", "inet", "shut")
+
     # -- comparing
 
     def snapshot(self, machine: str) -> dict[str, Any]:
@@ -378,6 +393,11 @@ class Story:
         grep = ["grep", "--recursive", "--fixed-strings", "--word-regexp", address, "/etc/haproxy"]
         files = self.lab.podman.attempt("exec", self.lab.container("lb-01"), *grep).stdout.decode()
         return [*files.splitlines(), *(line for line in shown if f" {address}:" in line)]
+
+    def serving(self) -> set[str]:
+        """Return the servers that the running HAProxy sends requests to."""
+        shown = (line.split() for line in self.snapshot("lb-01")["balancer"])
+        return {words[1] for words in shown if "state=2" in words}
 
     @property
     def url(self) -> str:

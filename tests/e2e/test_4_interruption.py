@@ -1,0 +1,99 @@
+"""A rebuild that is cut off in every phase in turn, and started again with the same command."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from engine import ROOT
+from outage import PAUSE, USERS, Rebuilt
+from story import Running, Story, wait_for
+from traffic import Traffic
+
+KILL_WHILE_LOADING = "molecule/mysql_restore/files/kill_while_loading.py"
+# What is a machine's own, or tells when something was done.
+OWN = re.compile(r"/etc/(ssh/ssh_host_|hostname|hosts|machine-id|resolv\.conf|\.updated|ufw/)|/var/lib/webstack/mysql_")
+CUTS = (
+    ("provision", signal.SIGKILL),
+    ("dump", signal.SIGINT),
+    ("restore", signal.SIGKILL),
+    ("gate", signal.SIGINT),
+    ("repoint", signal.SIGKILL),
+    ("verify", signal.SIGINT),
+)
+
+
+def journal(story: Story) -> dict[str, Any]:
+    """Read the journal of web-01's rebuild."""
+    found: dict[str, Any] = json.loads((story.folder / ".webstack/rebuild/web-01/journal.json").read_text())
+    return found
+
+
+def cut_off(story: Story, running: Running, phase: str, number: signal.Signals, attempt: int) -> None:
+    """Send a signal to a rebuild and all its processes when it enters a phase."""
+
+    def entered() -> bool:
+        assert running.process.poll() is None, f"the rebuild ended before the phase {phase}:\n{running.output[-3000:]}"
+        noted = journal(story)
+        ours = noted["address"] == story.address("spare-02") and noted["attempts"] == attempt
+        return bool(ours and noted["phases"] and noted["phases"][-1]["name"] == phase)
+
+    wait_for(f"the phase {phase}", entered, seconds=300)
+    if phase == "restore":
+        kill_the_restore(story)
+    running.send(number)
+    running.process.wait(60)
+    assert running.process.returncode != 0
+
+
+def kill_the_restore(story: Story) -> None:
+    """Kill the restore on the replacement as well, with some of the tables loaded."""
+    script = (ROOT / KILL_WHILE_LOADING).read_text(encoding="utf-8")
+    said = story.hand("spare-02", "python3", "-", "/var/lib/webstack/mysql_restore", "sakila", stdin=script)
+    assert said.startswith("killed ")
+
+
+def test_rebuild_cut_off_in_every_phase(story: Story, rebuilt: Rebuilt, same_data: Callable[[], None]) -> None:
+    variables = story.rebuild_variables("web-01", "spare-02")
+    with Traffic(story.url, mix=USERS, pause=PAUSE) as traffic:
+        for attempt, (phase, number) in enumerate(CUTS, start=1):
+            running = story.start("rebuild_web", variables)
+            try:
+                cut_off(story, running, phase, number, attempt)
+            finally:
+                running.send(signal.SIGKILL)
+            assert story.lets_in("spare-02"), f"SSH to the replacement, after {number.name} in {phase}"
+        story.play("rebuild_web", variables).require_success()
+        requests = traffic.stop()
+
+    assert requests.failed == 0, requests.examples
+    assert journal(story)["attempts"] == len(CUTS) + 1
+    story.machines["web-01"] = "spare-02"
+    same_data()
+    assert story.balancer_knows(rebuilt.new_address) == []
+    assert len(story.balancer_knows(story.address("spare-02"))) >= 2
+
+
+def test_end_state_is_that_of_an_uninterrupted_run(story: Story) -> None:
+    if story.machines["web-01"] != "spare-02":
+        pytest.skip("the interrupted rebuild did not end")
+    whole, resumed = (story.snapshot(machine) for machine in ("spare", "spare-02"))
+    assert resumed["packages"] == whole["packages"]
+    assert resumed["databases"] == whole["databases"]
+    files = [
+        {path: digest for path, digest in each["files"].items() if not OWN.match(path)} for each in (whole, resumed)
+    ]
+    assert {path for path in {*files[0], *files[1]} if files[0].get(path) != files[1].get(path)} == set()
+
+
+@pytest.mark.parametrize("playbook", ["site", "rebuild_web"])
+def test_nothing_is_left_to_do(story: Story, playbook: str) -> None:
+    if story.machines["web-01"] != "spare-02":
+        pytest.skip("the interrupted rebuild did not end")
+    wanted = {"rebuild_host": "web-01", "rebuild_confirm": "web-01"} if playbook == "rebuild_web" else None
+    run = story.play(playbook, wanted).require_success()
+    assert run.changed == {}
