@@ -52,6 +52,9 @@ class ModuleCommandRunner:
         if check and rc != 0:
             raise WebstackError(
                 f"`{' '.join(argv)}` failed with exit code {rc}: {(stderr or stdout).strip()}",
-                argv=list(argv), rc=rc, stdout=stdout, stderr=stderr,
+                argv=list(argv),
+                rc=rc,
+                stdout=stdout,
+                stderr=stderr,
             )
         return result

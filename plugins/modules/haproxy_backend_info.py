@@ -16,16 +16,7 @@ author:
 description:
   - Returns every backend with its servers, their addresses in the files and in the running HAProxy, and their health.
   - Works as well on a host where HAProxy is not running or not installed.
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Changes nothing, so there is no difference to show.
-    support: none
-  idempotent:
-    description: Reads only.
-    support: full
+extends_documentation_fragment: phoenix.webstack.attributes.reads_only
 options:
   name:
     description:

@@ -21,16 +21,7 @@ author:
   - The phoenix.webstack maintainers (@phoenix-webstack)
 requirements:
   - PyMySQL (Debian package C(python3-pymysql)) on the managed host
-attributes:
-  check_mode:
-    description: Reads only, so that it does the same in check mode.
-    support: full
-  diff_mode:
-    description: Changes nothing, so that there is no difference to show.
-    support: none
-  idempotent:
-    description: Reads only.
-    support: full
+extends_documentation_fragment: phoenix.webstack.attributes.reads_only
 options:
   databases:
     description: Names of the databases.

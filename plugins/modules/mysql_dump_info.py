@@ -15,16 +15,7 @@ description:
     size. With O(verify=true) the files are read from end to end and held against their checksums.
 author:
   - The phoenix.webstack maintainers (@phoenix-webstack)
-attributes:
-  check_mode:
-    description: Reads only, so that it does the same in check mode.
-    support: full
-  diff_mode:
-    description: Changes nothing, so that there is no difference to show.
-    support: none
-  idempotent:
-    description: Reads only.
-    support: full
+extends_documentation_fragment: phoenix.webstack.attributes.reads_only
 options:
   directory:
     description: Directory of the dump sets on the managed host.

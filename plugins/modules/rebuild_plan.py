@@ -14,16 +14,7 @@ description:
   - Runs on the controller alone and changes nothing.
 author:
   - The phoenix.webstack maintainers (@phoenix-webstack)
-attributes:
-  check_mode:
-    description: Does the same in check mode; no host is changed.
-    support: full
-  diff_mode:
-    description: Changes nothing on a host, so that there is no difference to show.
-    support: none
-  idempotent:
-    description: No host is changed.
-    support: full
+extends_documentation_fragment: phoenix.webstack.attributes.on_controller
 options:
   asked:
     description: The request, as M(phoenix.webstack.rebuild_request) returned it.

@@ -14,16 +14,7 @@ description:
   - Databases are read from the data directory, so that data shows even where the database server is stopped.
 author:
   - The phoenix.webstack maintainers (@phoenix-webstack)
-attributes:
-  check_mode:
-    description: Reads only, so that it does the same in check mode.
-    support: full
-  diff_mode:
-    description: Changes nothing, so that there is no difference to show.
-    support: none
-  idempotent:
-    description: Reads only.
-    support: full
+extends_documentation_fragment: phoenix.webstack.attributes.reads_only
 options:
   data_directory:
     description: Where the database server keeps its data.

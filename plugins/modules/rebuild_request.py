@@ -15,16 +15,7 @@ description:
   - Runs on the controller alone. Used by the role P(phoenix.webstack.rebuild#role).
 author:
   - The phoenix.webstack maintainers (@phoenix-webstack)
-attributes:
-  check_mode:
-    description: Does the same in check mode; no host is changed.
-    support: full
-  diff_mode:
-    description: Changes nothing on a host, so that there is no difference to show.
-    support: none
-  idempotent:
-    description: No host is changed.
-    support: full
+extends_documentation_fragment: phoenix.webstack.attributes.on_controller
 options:
   host:
     description: Inventory name of the lost web server.

@@ -14,16 +14,7 @@ description:
   - Runs on the controller alone, on what M(phoenix.webstack.haproxy_backend_info) returned.
 author:
   - The phoenix.webstack maintainers (@phoenix-webstack)
-attributes:
-  check_mode:
-    description: Does the same in check mode; no host is changed.
-    support: full
-  diff_mode:
-    description: Changes nothing on a host, so that there is no difference to show.
-    support: none
-  idempotent:
-    description: No host is changed.
-    support: full
+extends_documentation_fragment: phoenix.webstack.attributes.on_controller
 options:
   host:
     description: Inventory name of the rebuilt server.

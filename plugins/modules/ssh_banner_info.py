@@ -17,16 +17,7 @@ description:
   - What stands in the way is a result, not a failure of the task.
 author:
   - The phoenix.webstack maintainers (@phoenix-webstack)
-attributes:
-  check_mode:
-    description: Reads only, so that it does the same in check mode.
-    support: full
-  diff_mode:
-    description: Changes nothing, so that there is no difference to show.
-    support: none
-  idempotent:
-    description: Reads only.
-    support: full
+extends_documentation_fragment: phoenix.webstack.attributes.reads_only
 options:
   hosts:
     description: The SSH ports to look at.
