@@ -25,6 +25,11 @@ ARGUMENTS: dict[str, t.Any] = {
 }
 
 
+def read_inventory(hostvars: t.Mapping[str, t.Any], host: str, name: str) -> str:
+    """Return a variable of a host, or an empty text; to ask for a host that does not exist would be an error."""
+    return str(hostvars[host].get(name) or "") if host in hostvars else ""
+
+
 def settle(*, args: dict[str, t.Any], hostvars: t.Mapping[str, t.Any]) -> tuple[plan.Asked, list[str]]:
     """Complete the request from the inventory.
 
@@ -32,7 +37,7 @@ def settle(*, args: dict[str, t.Any], hostvars: t.Mapping[str, t.Any]) -> tuple[
     """
 
     def inventory(host: str, name: str) -> str:
-        return str(hostvars[host].get(name) or "") if host in hostvars else ""
+        return read_inventory(hostvars, host, name)
 
     address = args["address"] or inventory(args["host"], "ansible_host") or args["host"]
     known_service = inventory(args["host"], "webstack_address")
@@ -81,7 +86,7 @@ class ActionModule(ActionBase):
             result.update(failed=True, msg=error.message)
             return result
         result.update(changed=False, asked=asked._asdict(), earlier=earlier, problems=problems, started_at=moment)
-        result["inventory_address"] = str(hostvars.get(asked.host, {}).get("ansible_host", ""))
+        result["inventory_address"] = read_inventory(hostvars, asked.host, "ansible_host")
         result["members"] = [
             {"name": asked.host, "group": "rebuild_target"},
             *({"name": name, "group": "rebuild_sources"} for name in asked.web_hosts if name != asked.host),
