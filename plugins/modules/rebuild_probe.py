@@ -57,6 +57,9 @@ probe:
     restored:
       description: Schemas that this collection restored and proved, each with the dump it came from.
       type: dict
+    cut_off:
+      description: Schemas that a restore of this collection was loading when it was cut off, each with its dump.
+      type: dict
     listeners:
       description: TCP ports that are listened on, each with the name of the process.
       type: dict
@@ -81,13 +84,15 @@ def main() -> None:
         supports_check_mode=True,
     )
     runner = ModuleCommandRunner(module=module)
+    states = pathlib.Path(module.params["state_directory"])
     try:
         found = {
             "os": probe.parse_os_release(pathlib.Path("/etc/os-release").read_text(encoding="utf-8")),
             "disk_free_bytes": probe.free_bytes("/var/lib"),
             "database_server": probe.database_server(runner=runner, unix_socket=module.params["unix_socket"]),
             "databases": probe.databases(pathlib.Path(module.params["data_directory"])),
-            "restored": probe.restored(pathlib.Path(module.params["state_directory"])),
+            "restored": probe.restores(states, state="restored"),
+            "cut_off": probe.restores(states, state="loading"),
             "listeners": probe.parse_listeners(runner.run(["ss", "-Hltnp"]).stdout),
         }
     except WebstackError as error:

@@ -221,9 +221,8 @@ def problems_of_target(asked: Asked, *, target: Probe, source: Probe | None, eng
         problems.append(
             f"The replacement runs {target['os']['id']} {target['os']['version']}; Debian 12 and 13 are supported."
         )
-    foreign = [
-        name for name, held in target["databases"].items() if not held["empty"] and name not in target["restored"]
-    ]
+    ours = {**target["restored"], **target["cut_off"]}
+    foreign = [name for name, held in target["databases"].items() if not held["empty"] and name not in ours]
     if foreign:
         problems.append(
             f"The replacement already holds data: database {', '.join(foreign)}, not restored by this collection."
@@ -264,7 +263,8 @@ def make_plan(
     """The plan of a request that has no problem; nothing is moved where the data is in place and proven."""
     known = old_addresses(host=asked.host, balancers=balancers)
     others = [address for address in known if address != asked.service_address]
-    waiting = [name for name in asked.databases if name not in target["restored"]]
+    in_place = [name for name in target["restored"] if not target["databases"].get(name, {"empty": True})["empty"]]
+    waiting = [name for name in asked.databases if name not in in_place]
     return Plan(
         host=asked.host,
         old_address=others[0] if others else None,

@@ -54,13 +54,17 @@ def databases(data_directory: pathlib.Path) -> dict[str, dict[str, t.Any]]:
     return found
 
 
-def restored(state_directory: pathlib.Path) -> dict[str, str]:
-    """Schemas that ``mysql_restore`` restored and proved here, with the dump they came from."""
+def restores(state_directory: pathlib.Path, *, state: str) -> dict[str, str]:
+    """Schemas that ``mysql_restore`` worked on here, with the dump they came from.
+
+    :arg state: ``restored`` for those that are whole and proven, ``loading`` for what a restore that was
+        cut off has left: the next one clears it, and nothing else.
+    """
     found = {}
     for file in sorted(state_directory.glob("*.json")) if state_directory.is_dir() else []:
-        state = json.loads(file.read_text(encoding="utf-8"))
-        if state.get("state") == "restored":
-            found[state["database"]] = state["dump_id"]
+        noted = json.loads(file.read_text(encoding="utf-8"))
+        if noted.get("state") == state:
+            found[noted["database"]] = noted["dump_id"]
     return found
 
 

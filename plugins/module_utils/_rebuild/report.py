@@ -64,8 +64,8 @@ def table(summary: t.Mapping[str, t.Any]) -> list[str]:
     longest = max((phase["seconds"] for phase in summary["phases"]), default=0.0) or 1.0
     lines = [f"{summary['host']} is back in service.", ""]
     for phase in summary["phases"]:
-        bar = "#" * max(1, round(30 * phase["seconds"] / longest))
-        lines.append(f"  {phase['name']:<10} {_duration(phase['seconds']):>8}  {bar}")
+        line = "#" * max(1, round(30 * phase["seconds"] / longest))
+        lines.append(f"  {phase['name']:<10} {_duration(phase['seconds']):>8}  {line}")
     lines.append("")
     lines += [f"  {label:<22} {value}" for label, value in facts(summary)]
     return lines

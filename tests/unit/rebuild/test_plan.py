@@ -36,6 +36,7 @@ def probe(**changes: t.Any) -> dict[str, t.Any]:
     found: dict[str, t.Any] = {
         "os": {"id": "debian", "version": "12"}, "disk_free_bytes": 50 << 30, "listeners": {"22": "sshd"},
         "database_server": {"engine": "", "version": "", "running": False}, "databases": {}, "restored": {},
+        "cut_off": {},
     }  # fmt: skip
     return {**found, **changes}
 
@@ -164,6 +165,15 @@ def test_data_that_this_collection_restored_is_no_obstacle() -> None:
     assert problems_of_target(databases=held, restored={"shop": "dump-1"}) == []
 
 
+def test_the_remains_of_a_restore_that_was_cut_off_are_no_obstacle_and_no_data() -> None:
+    remains = {"databases": {"shop": {"bytes": 9, "empty": False}}, "cut_off": {"shop": "dump-1"}}
+    assert problems_of_target(**remains) == []
+    made = plan.make_plan(
+        asked(), target=probe(**remains), source="web-02", balancers={"lb-01": balancer()}, http_port=80
+    )
+    assert (made.source, made.databases) == ("web-02", ["shop"])
+
+
 def test_the_engine_and_its_age_must_fit() -> None:
     mysql = survivor(database_server={"engine": "mysql", "version": "9.7.0", "running": True})
     newer = survivor(os={"id": "debian", "version": "13"})
@@ -173,15 +183,12 @@ def test_the_engine_and_its_age_must_fit() -> None:
 
 
 def test_the_plan_moves_only_what_is_not_in_place() -> None:
-    request = asked(databases=["shop", "blog"])
-    made = plan.make_plan(
-        request, target=probe(restored={"shop": "d"}), source="web-02", balancers={"lb-01": balancer()}, http_port=80
-    )
-    assert (made.old_address, made.address, made.source, made.databases) == (OLD, NEW, "web-02", ["blog"])
+    request = asked(databases=["shop", "blog", "dropped"])
+    restored = probe(restored={"shop": "d", "dropped": "d"}, databases={"shop": {"bytes": 9, "empty": False}})
+    made = plan.make_plan(request, target=restored, source="web-02", balancers={"lb-01": balancer()}, http_port=80)
+    assert (made.old_address, made.address, made.source, made.databases) == (OLD, NEW, "web-02", ["blog", "dropped"])
     assert made.url == f"http://{NEW}:80"
-    again = plan.make_plan(
-        asked(), target=probe(restored={"shop": "d"}), source="web-02", balancers={"lb-01": balancer()}, http_port=80
-    )
+    again = plan.make_plan(asked(), target=restored, source="web-02", balancers={"lb-01": balancer()}, http_port=80)
     assert again.source is None
 
 

@@ -40,5 +40,6 @@ def test_only_a_proven_restore_counts(tmp_path: pathlib.Path) -> None:
     for name, state in (("shop", "restored"), ("blog", "loading")):
         content = {"database": name, "state": state, "dump_id": "d1"}
         (tmp_path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
-    assert probe.restored(tmp_path) == {"shop": "d1"}
-    assert probe.restored(tmp_path / "absent") == {}
+    assert probe.restores(tmp_path, state="restored") == {"shop": "d1"}
+    assert probe.restores(tmp_path, state="loading") == {"blog": "d1"}
+    assert probe.restores(tmp_path / "absent", state="restored") == {}
