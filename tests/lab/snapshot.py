@@ -22,9 +22,9 @@ def files() -> dict[str, str]:
     """Return the digest of every file that holds settings or data of ours."""
     found = {}
     for folder in FOLDERS:
-        for parent, _, names in os.walk(folder):
+        for parent, _folders, names in os.walk(folder):
             for path in (Path(parent, name) for name in names):
-                if path.is_file() and not path.is_symlink():
+                if path.is_file() and not path.is_symlink() and path.name != ".lock":
                     found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
 

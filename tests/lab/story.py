@@ -371,9 +371,15 @@ class Story:
     @contextmanager
     def ssh_shut(self, machine: str) -> Iterator[None]:
         """Cut a machine's SSH port off for the length of a block, the connections that are open as well."""
-        rule = "tcp dport 22 reject with tcp reset"
-        chain = f"chain input {{ type filter hook input priority -400; {rule} }}"
-        self.hand(machine, "nft", "-f", "-", stdin=f"table inet shut {{ {chain} }}")
+        rules = """
+        table inet shut {
+          chain input {
+            type filter hook input priority -400; policy accept;
+            tcp dport 22 reject with tcp reset
+          }
+        }
+        """
+        self.hand(machine, "nft", "-f", "-", stdin=rules)
         try:
             yield
         finally:
