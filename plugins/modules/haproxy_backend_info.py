@@ -165,13 +165,8 @@ def main() -> None:
         )
     except WebstackError as error:
         module.fail_json(msg=error.message, **error.data)
-    backends = [backend for backend in observed.pop("backends") if params["name"] in (None, backend["name"])]
-    module.exit_json(
-        changed=False,
-        installed=module.get_bin_path("haproxy") is not None,
-        backends=backends,
-        **observed,
-    )
+    observed["backends"] = [each for each in observed["backends"] if params["name"] in (None, each["name"])]
+    module.exit_json(changed=False, installed=module.get_bin_path("haproxy") is not None, **observed)
 
 
 if __name__ == "__main__":

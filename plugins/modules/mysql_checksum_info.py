@@ -117,7 +117,7 @@ def work(*, module: AnsibleModule) -> dict[str, t.Any]:
     """Read, and compare if asked to; returns the module's result."""
     names = tuple(dict.fromkeys(module.params["databases"]))
     connect = functools.partial(session.connect, login_unix_socket=module.params["login_unix_socket"])
-    sessions = [connect() for _ in range(max(1, module.params["workers"]))]
+    sessions = [connect() for _worker in range(max(1, module.params["workers"]))]
     missing = sorted(set(names) - set(catalog.existing_databases(session=sessions[0])))
     if missing:
         raise WebstackError(f"No such database on this server: {', '.join(missing)}. Look with: SHOW DATABASES")

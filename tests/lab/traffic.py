@@ -105,7 +105,7 @@ class Traffic:
         self._threads = [
             threading.Thread(target=clients[kind], daemon=True)
             for kind, number in asdict(mix or Mix()).items()
-            for _ in range(number)
+            for _each in range(number)
         ]
 
     def __enter__(self) -> Traffic:

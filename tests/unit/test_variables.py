@@ -27,7 +27,7 @@ def test_a_general_prefix_needs_likeness() -> None:
 
 
 def test_the_balancers_servers_come_from_the_inventory_alone() -> None:
-    hostvars = {
+    hostvars: dict[str, dict[str, str | dict[str, str]]] = {
         "web-01": {"ansible_host": "192.0.2.11", "ansible_default_ipv4": {"address": "10.0.0.1"}},
         "web-02": {"ansible_host": "203.0.113.2", "webstack_address": "192.0.2.12", "nginx_http_port": "8080"},
         "web-03": {},

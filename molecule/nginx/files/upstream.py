@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """An upstream on port 8000 that answers every request with the request itself, as JSON."""
 
 from __future__ import annotations

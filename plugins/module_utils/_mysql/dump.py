@@ -247,7 +247,7 @@ class Dump:
     def __init__(self, *, options: DumpOptions, connect: t.Callable[[], Session], readers: int = 1) -> None:
         self._options = options
         self._locker = connect()
-        self._readers = [connect() for _ in range(readers)]
+        self._readers = [connect() for _reader in range(readers)]
         self._streams: dict[str, Stream] = {}
         self._started_at = utc_now()
 

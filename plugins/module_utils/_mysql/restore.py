@@ -289,7 +289,7 @@ class Restore:
             )
 
     def _prove(self, *, name: str, entry: dict[str, t.Any]) -> None:
-        sessions = [self._connect() for _ in range(self._readers)]
+        sessions = [self._connect() for _reader in range(self._readers)]
         try:
             database = catalog.read_database(session=sessions[0], name=name)
             sums = checksum.sum_databases(sessions=sessions, databases=[database])

@@ -26,7 +26,7 @@ class Listener:
 
     def _serve(self) -> None:
         while True:
-            connection, _ = self._socket.accept()
+            connection, _address = self._socket.accept()
             with connection:
                 self.commands.append(connection.recv(4096).decode())
                 connection.sendall(self.answer)

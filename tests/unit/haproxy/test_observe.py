@@ -65,7 +65,7 @@ def test_all_files_are_read_but_the_hidden(tmp_path: Path) -> None:
     for name in ("web.cfg", ".old.cfg", "notes.txt"):
         (tmp_path / name).write_text(f"backend {name}\n    server web-01 10.0.0.1:80\n")
     found = observe.read_files(config_file=str(tmp_path / "haproxy.cfg"), config_directory=str(tmp_path))
-    assert {name: servers[0].endpoint for name, (_, servers) in found.items()} == {
+    assert {name: servers[0].endpoint for name, (_name, servers) in found.items()} == {
         "db": "10.0.0.7:3306",
         "web.cfg": "10.0.0.1:80",
     }

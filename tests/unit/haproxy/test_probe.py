@@ -29,7 +29,7 @@ class Script:
         self.answers = list(answers)
         self.slept: list[float] = []
 
-    def __call__(self, _: Server) -> Answer:
+    def __call__(self, _server: Server) -> Answer:
         return self.answers.pop(0)
 
     def ask(self) -> Answer:

@@ -51,7 +51,7 @@ def test_sums_add_up_in_parts() -> None:
 
 
 def test_all_tables_are_summed_on_all_sessions() -> None:
-    sessions = [FakeSession([("SELECT COUNT", [(3, 7, 9)])]) for _ in range(2)]
+    sessions = [FakeSession([("SELECT COUNT", [(3, 7, 9)])]) for _each in range(2)]
     databases = [
         Database(
             name="d",

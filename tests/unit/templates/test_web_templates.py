@@ -58,7 +58,9 @@ def test_a_site_without_anything_serves_files() -> None:
 
 @pytest.mark.parametrize("given", [{}, TLS, TLS | {"nginx_tls_redirect": True}])
 def test_both_health_checks_are_on_plain_http(given: dict[str, t.Any]) -> None:
-    plain = render("nginx", "nginx.conf.j2", nginx_upstream="unix:/run/app/app.sock", **given).split("listen 443")[0]
+    plain = render("nginx", "nginx.conf.j2", nginx_upstream="unix:/run/app/app.sock", **given).split(
+        "listen 443", maxsplit=1
+    )[0]
     if given.get("nginx_tls_redirect"):
         assert "return 301 https://$host$request_uri;" in plain
     assert "listen 80 default_server;" in plain
