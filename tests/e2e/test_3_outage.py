@@ -89,7 +89,7 @@ def test_inventory_has_the_new_address(story: Story, rebuilt: Rebuilt) -> None:
 
 @pytest.mark.usefixtures("rebuilt")
 def test_dumps_that_were_handed_over_are_gone(story: Story) -> None:
-    assert story.hand("spare", "find", "/var/lib/webstack/incoming", "-type", "f") == ""
+    assert story.hand("spare", "find", "/var/lib/webstack", "-name", "*.zst") == ""
     assert list((story.folder / ".webstack").glob("**/*.zst")) == []
 
 
