@@ -60,7 +60,7 @@ class Screen:
 
     def follow(self, line: str) -> None:
         """Condense a line of Ansible's output: the present task on a terminal, else one line a play."""
-        kind, _, rest = line.partition(" [")
+        kind, _separator, rest = line.partition(" [")
         name = rest.rpartition("]")[0]
         if kind == "PLAY":
             self.play = name
@@ -203,9 +203,9 @@ def timeline(report: dict[str, Any], result: Result, *, seconds: float) -> list[
     lines = [f"The timeline of the rebuild ({seconds:.0f} s by the clock on the wall)", ""]
     for phase in report["phases"]:
         moment = datetime.fromisoformat(phase["started_at"].replace("Z", "+00:00"))
-        bar = "#" * max(1, round(40 * phase["seconds"] / longest))
+        length = "#" * max(1, round(40 * phase["seconds"] / longest))
         after = (moment - started).total_seconds()
-        lines.append(f"  {after:6.1f} s  {phase['name']:<10} {phase['seconds']:6.1f} s  {bar}")
+        lines.append(f"  {after:6.1f} s  {phase['name']:<10} {phase['seconds']:6.1f} s  {length}")
     served = ", ".join(f"{name} {count}" for name, count in result.servers.items())
     facts = {
         "Recovery time (RTO)": f"{report['rto_seconds']:.1f} s; by hand it had been two days",
