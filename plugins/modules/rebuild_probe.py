@@ -28,6 +28,10 @@ options:
     description: Where M(phoenix.webstack.mysql_restore) keeps its state.
     type: path
     default: /var/lib/webstack/mysql_restore
+  patience:
+    description: Seconds to wait for a restore that goes on although the run that started it was cut off.
+    type: int
+    default: 300
 """
 
 EXAMPLES = r"""
@@ -60,6 +64,9 @@ probe:
     cut_off:
       description: Schemas that a restore of this collection was loading when it was cut off, each with its dump.
       type: dict
+    can_dump:
+      description: Whether it has what a dump needs beside the database server.
+      type: bool
     listeners:
       description: TCP ports that are listened on, each with the name of the process.
       type: dict
@@ -80,12 +87,15 @@ def main() -> None:
             "data_directory": {"type": "path", "default": "/var/lib/mysql"},
             "unix_socket": {"type": "path", "default": "/run/mysqld/mysqld.sock"},
             "state_directory": {"type": "path", "default": "/var/lib/webstack/mysql_restore"},
+            "patience": {"type": "int", "default": 300},
         },
         supports_check_mode=True,
     )
     runner = ModuleCommandRunner(module=module)
     states = pathlib.Path(module.params["state_directory"])
     try:
+        if not probe.wait_for_restore(states, seconds=module.params["patience"]):
+            module.fail_json(msg="A restore that was started before is still at work there. Wait for it and run again.")
         found = {
             "os": probe.parse_os_release(pathlib.Path("/etc/os-release").read_text(encoding="utf-8")),
             "disk_free_bytes": probe.free_bytes("/var/lib"),
@@ -93,6 +103,7 @@ def main() -> None:
             "databases": probe.databases(pathlib.Path(module.params["data_directory"])),
             "restored": probe.restores(states, state="restored"),
             "cut_off": probe.restores(states, state="loading"),
+            "can_dump": probe.can_dump(),
             "listeners": probe.parse_listeners(runner.run(["ss", "-Hltnp"]).stdout),
         }
     except WebstackError as error:

@@ -21,6 +21,7 @@ description:
     connected from, before anything is touched. All problems are named at once.
   - Does not trust C(ufw status). Asks the kernel for the rules and mends what it lacks, for example after
     C(iptables -F).
+  - Has the firewall start with the system.
   - SSH is held open while the firewall is loaded. When a load fails, the old firewall is put back.
 author:
   - The phoenix.webstack maintainers (@phoenix-webstack)
@@ -190,7 +191,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._errors import We
 from ansible_collections.phoenix.webstack.plugins.module_utils._ufw.apply import apply_plan
 from ansible_collections.phoenix.webstack.plugins.module_utils._ufw.plan import make_plan
 from ansible_collections.phoenix.webstack.plugins.module_utils._ufw.request import check_request, look_around
-from ansible_collections.phoenix.webstack.plugins.module_utils._ufw.state import Files, read_state
+from ansible_collections.phoenix.webstack.plugins.module_utils._ufw.state import Files, read_state, starts_at_boot
 from ansible_collections.phoenix.webstack.plugins.module_utils._ufw.store import read_rules
 
 
@@ -225,12 +226,15 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
                 installed=False,
             )
         apply_plan(runner=runner, files=files, plan=plan, wanted=wanted)
+    boot = "" if not state.installed or starts_at_boot(runner=runner) else "starts with the system: {}\n"
+    if boot and not module.check_mode:
+        runner.run(["systemctl", "enable", "--quiet", "ufw"])
     if not surroundings.listeners:
         module.warn("No sshd was found listening or configured on this host; the guard opens port 22 in any case.")
     rules, _others = read_rules(stored={family: file.stored for family, file in plan.user_files.items()})
     return {
-        "changed": plan.changed,
-        "diff": {"before": plan.before_text, "after": plan.after_text},
+        "changed": plan.changed or bool(boot),
+        "diff": {"before": plan.before_text + boot.format("no"), "after": plan.after_text + boot.format("yes")},
         "installed": state.installed,
         "rules": [rule.as_dict() for rule in rules],
         "guard": {

@@ -66,7 +66,7 @@ def test_report_tells_what_counts(story: Story, rebuilt: Rebuilt) -> None:
     assert 0 < report["rpo_seconds"] < report["rto_seconds"] <= rebuilt.run.seconds
     assert report["proof"]["tables"] == 16
     phases = [phase["name"] for phase in report["phases"]]
-    assert phases == ["preflight", "provision", "dump", "restore", "gate", "repoint", "verify"]
+    assert phases == ["preflight", "provision", "restore", "gate", "repoint", "verify"]
 
     (markdown,) = (story.folder / ".webstack/rebuild/web-01").glob("report-*.md")
     for text in ("Recovery time (RTO)", "Age of the data (RPO)", rebuilt.new_address, story.fingerprint("spare")):

@@ -9,17 +9,22 @@ even where the server is stopped or refuses us.
 
 from __future__ import annotations
 
+import fcntl
+import importlib.util
 import json
 import os
 import pathlib
 import re
+import shutil
 import socket
+import time
 import typing as t
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandRunner
 
 # Schemas that every server creates for itself.
 SYSTEM_SCHEMAS = frozenset({"mysql", "sys", "performance_schema", "information_schema"})
+PAUSE_SECONDS = 0.5
 # MySQL keeps its own folders beside the schemas'.
 SYSTEM_FOLDERS = re.compile(r"^#|^\.")
 LISTENER = re.compile(r'^\S+\s+\d+\s+\d+\s+\S+:(?P<port>\d+)\s+\S+(?:\s+users:\(\("(?P<process>[^"]+)")?', re.MULTILINE)
@@ -52,6 +57,36 @@ def databases(data_directory: pathlib.Path) -> dict[str, dict[str, t.Any]]:
         sizes = {each.name: each.stat().st_size for each in folder.iterdir() if each.name != "db.opt"}
         found[name] = {"bytes": sum(sizes.values()), "empty": not sizes}
     return found
+
+
+def wait_for_restore(state_directory: pathlib.Path, *, seconds: float) -> bool:
+    """Wait for a restore that goes on although the run that started it was cut off.
+
+    :returns: False where it still worked after that time.
+    """
+    lock = state_directory / ".lock"
+    if not lock.exists():
+        return True
+    deadline = time.monotonic() + seconds
+    with lock.open("rb") as stream:
+        while not _try_shared_lock(stream):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(PAUSE_SECONDS)
+    return True
+
+
+def _try_shared_lock(stream: t.BinaryIO) -> bool:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def can_dump() -> bool:
+    """Whether the host has what a dump needs beside its database server."""
+    return shutil.which("zstd") is not None and importlib.util.find_spec("pymysql") is not None
 
 
 def restores(state_directory: pathlib.Path, *, state: str) -> dict[str, str]:

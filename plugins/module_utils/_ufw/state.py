@@ -138,6 +138,11 @@ def read_live(*, runner: CommandRunner, files: Files) -> dict[int, LiveTable]:
     }
 
 
+def starts_at_boot(*, runner: CommandRunner) -> bool:
+    """Whether systemd starts the firewall with the system."""
+    return runner.run(["systemctl", "is-enabled", "--quiet", "ufw"], check=False).rc == 0
+
+
 def read_state(*, runner: CommandRunner, files: Files) -> State:
     """Return the firewall as it is."""
     if not files.program.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import pathlib
 
@@ -43,3 +44,13 @@ def test_only_a_proven_restore_counts(tmp_path: pathlib.Path) -> None:
     assert probe.restores(tmp_path, state="restored") == {"shop": "d1"}
     assert probe.restores(tmp_path, state="loading") == {"blog": "d1"}
     assert probe.restores(tmp_path / "absent", state="restored") == {}
+
+
+def test_a_restore_that_goes_on_is_waited_for(tmp_path: pathlib.Path) -> None:
+    assert probe.wait_for_restore(tmp_path, seconds=0)
+    lock = tmp_path / ".lock"
+    lock.touch()
+    assert probe.wait_for_restore(tmp_path, seconds=0)
+    with lock.open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert not probe.wait_for_restore(tmp_path, seconds=0)
