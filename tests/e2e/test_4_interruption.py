@@ -17,9 +17,11 @@ from traffic import Traffic
 KILL_WHILE_LOADING = "molecule/mysql_restore/files/kill_while_loading.py"
 # What is a machine's own, or tells when something was done.
 OWN = re.compile(r"/etc/(ssh/ssh_host_|hostname|hosts|machine-id|resolv\.conf|\.updated|ufw/)|/var/lib/webstack/mysql_")
+# The restore runs beside the provisioning: it is killed there, once, and the run with it.
+LOADING = "loading"
 CUTS = (
     ("provision", signal.SIGKILL),
-    ("dump", signal.SIGINT),
+    (LOADING, signal.SIGINT),
     ("restore", signal.SIGKILL),
     ("gate", signal.SIGINT),
     ("repoint", signal.SIGKILL),
@@ -39,11 +41,12 @@ def cut_off(story: Story, running: Running, phase: str, number: signal.Signals, 
     def entered() -> bool:
         assert running.process.poll() is None, f"the rebuild ended before the phase {phase}:\n{running.output[-3000:]}"
         noted = journal(story)
+        wanted = "provision" if phase == LOADING else phase
         ours = noted["address"] == story.address("spare-02") and noted["attempts"] == attempt
-        return bool(ours and noted["phases"] and noted["phases"][-1]["name"] == phase)
+        return bool(ours and any(each["name"] == wanted for each in noted["phases"]))
 
     wait_for(f"the phase {phase}", entered, seconds=300)
-    if phase == "restore":
+    if phase == LOADING:
         kill_the_restore(story)
     running.send(number)
     running.process.wait(60)

@@ -23,7 +23,7 @@ def tables(database: str) -> int:
 def main() -> None:
     directory, database = Path(sys.argv[1]), sys.argv[2]
     state = directory / f"{database}.json"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         if state.exists() and json.loads(state.read_text())["state"] == "loading" and tables(database) > 2:
             process = int((directory / ".lock").read_text())
