@@ -1,0 +1,15 @@
+# Copyright: The phoenix.webstack maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the program on the host keeps its things."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PROGRAM = Path("/usr/local/lib/ssh-lifeline")  # the sources, in the packages they have in the collection
+COMMAND = Path("/usr/local/sbin/ssh-lifeline")
+SETTINGS = Path("/etc/ssh-lifeline/settings.json")
+STATE = Path("/var/lib/ssh-lifeline")  # survives a reboot; root alone may look
+RUNTIME = Path("/run/ssh-lifeline")
+UNIT = "ssh-lifeline.service"

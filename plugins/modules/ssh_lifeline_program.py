@@ -1,0 +1,95 @@
+#!/usr/bin/python
+# Copyright: The phoenix.webstack maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ssh_lifeline_program
+short_description: Put the ssh-lifeline program on a host
+version_added: "0.2.0"
+description:
+  - Writes the command C(ssh-lifeline) and the sources that it runs, all in one step, where they differ.
+  - The program needs Python's standard library and nothing else, so that it works when little else does.
+author:
+  - The phoenix.webstack maintainers (@phoenix-webstack)
+options: {}
+attributes:
+  check_mode:
+    description: Tells which files it would write.
+    support: full
+  diff_mode:
+    description: Shows the names of the files that it writes, not their content.
+    support: full
+  idempotent:
+    description: Compares the content first.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Have the program on the host
+  phoenix.webstack.ssh_lifeline_program:
+"""
+
+RETURN = r"""
+command:
+  description: The command.
+  returned: success
+  type: str
+version:
+  description: The version of the program.
+  returned: success
+  type: str
+files:
+  description: The files that were written.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import cli, paths, program
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import write_atomically
+
+
+def differs(path: Path, text: str, mode: int) -> bool:
+    """Tell whether a file is not as it has to be."""
+    try:
+        found = path.read_text(encoding="utf-8")
+        return found != text or path.stat().st_mode & 0o777 != mode or path.stat().st_uid != 0
+    except (OSError, UnicodeDecodeError):
+        return True
+
+
+def write(path: Path, text: str, mode: int) -> None:
+    """Write one file into folders that everybody may read but root alone may change."""
+    for folder in reversed(path.parents):
+        folder.mkdir(mode=0o755, exist_ok=True)
+    write_atomically(path, text.encode(), mode=mode)
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    wanted = program.wanted_files(files=program.sources())
+    changed = sorted(path for path, (text, mode) in wanted.items() if differs(path, text, mode))
+    old = program.strangers(wanted=wanted)
+    if not module.check_mode:
+        for path in changed:
+            write(path, *wanted[path])
+        for path in old:
+            path.unlink()
+    module.exit_json(
+        changed=bool(changed or old),
+        command=str(paths.COMMAND),
+        version=cli.VERSION,
+        files=[str(path) for path in changed],
+        diff={"before": "".join(f"{path}\n" for path in old), "after": "".join(f"{path}\n" for path in changed)},
+    )
+
+
+if __name__ == "__main__":
+    main()
