@@ -12,7 +12,7 @@ lab := python tests/lab/lab.py --lab $(LAB)
 run := python tools/run_tests.py --jobs $(JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps lock lint unit sanity molecule e2e test build demo bench-rebuild lab-up lab-down lab-shell clean
+.PHONY: help deps lock lint unit sanity molecule e2e test build demo bench-rebuild faults lab-up lab-down lab-shell clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ demo: deps  ## Watch the whole story: provision, lock out, rebuild, timeline (AR
 
 bench-rebuild: deps  ## Measure how long a rebuild takes
 	@python tests/bench/rebuild.py
+
+faults: deps  ## Lock admins out in every way we know (FAULT=U06 OS=13 for some, GUARD=no: unguarded)
+	@python -m tests.faults $(addprefix --fault=,$(FAULT)) $(addprefix --os=,$(OS)) $(addprefix --guard=,$(GUARD)) $(ARGS)
 
 lab-up: deps  ## Start lb-01, web-01, web-02 and a spare (LAB=name SUITE=12|13)
 	@$(lab) up --suite $(SUITE)

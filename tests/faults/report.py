@@ -1,0 +1,125 @@
+"""What a run of the harness tells: a line for each fault, a table, and a closing line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.faults.model import Verdict, percentile
+from tests.faults.trial import Result
+
+TROUBLE = "error"
+
+
+def effect(result: Result) -> str:
+    """Say what a fault does to a host that nothing guards."""
+    if result.trouble:
+        return TROUBLE
+    return "locks out" if result.verdict.kind == "open" else "does not lock out"
+
+
+def outcome(result: Result, *, guarded: bool) -> str:
+    """Say in a word or two what became of a fault."""
+    return effect(result) if not guarded else TROUBLE if result.trouble else result.verdict.kind
+
+
+def surprises(result: Result) -> bool:
+    """Tell whether a fault did something else to an unguarded host than its row says."""
+    return bool(result.trouble) or (result.verdict.kind == "open") != (result.suite in result.fault.locks_out)
+
+
+def progress(result: Result, *, guarded: bool, count: str) -> str:
+    """Return the line that is printed when a fault is through."""
+    seconds = f"{result.verdict.seconds:5.1f} s" if result.verdict.seconds else ""
+    mark = "  (the catalogue says otherwise)" if not guarded and surprises(result) else ""
+    name = f"{count} {result.fault.id:<5} Debian {result.suite}  {result.fault.title:<62.62}"
+    return f"{name} {outcome(result, guarded=guarded)} {seconds}{mark}".rstrip()
+
+
+def details(result: Result) -> list[str]:
+    """Return what helps to see why SSH is still closed."""
+    lines = [f"{view}: {reason}" for view, reason in sorted(result.last_failures.items())]
+    if result.trouble:
+        lines += result.trouble.splitlines()[-30:]
+    if result.printed:
+        lines += ["the injection printed:", *(f"  {line}" for line in result.printed.splitlines()[-10:])]
+    if result.journal:
+        lines += ["the guard said:", *(f"  {line}" for line in result.journal[-15:])]
+    return lines
+
+
+def fails(result: Result) -> bool:
+    """Tell whether a result on a guarded host fails the run."""
+    return bool(result.trouble) or (result.verdict.kind == "open" and not result.fault.out_of_reach)
+
+
+def closing_line(verdicts: Sequence[Verdict]) -> str:
+    """Return the line that ends a guarded run."""
+    healed = [verdict.seconds for verdict in verdicts if verdict.kind == "healed"]
+    counts = {kind: sum(verdict.kind == kind for verdict in verdicts) for kind in ("prevented", "healed", "open")}
+    return (
+        f"faults: {counts['prevented']} prevented, {counts['healed']} healed"
+        f" (p95 {percentile(healed, 0.95):.1f} s, worst {max(healed, default=0.0):.1f} s), {counts['open']} open"
+    )
+
+
+def closing_line_unguarded(results: Sequence[Result]) -> str:
+    """Return the line that ends an unguarded run."""
+    counts = {kind: sum(effect(result) == kind for result in results) for kind in ("locks out", "does not lock out")}
+    other = sum(surprises(result) for result in results)
+    return (
+        f"faults without a guard: {counts['locks out']} lock out, {counts['does not lock out']} do not,"
+        f" {other} other than the catalogue says"
+    )
+
+
+def write(results: Sequence[Result], folder: Path, *, guarded: bool) -> Path:
+    """Write what was found, for programs and for people; return the table's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = "guarded" if guarded else "unguarded"
+    rows = [as_data(result, guarded=guarded) for result in results]
+    (folder / f"{name}.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    table = folder / f"{name}.md"
+    table.write_text("\n".join(as_table(results, guarded=guarded)) + "\n", encoding="utf-8")
+    return table
+
+
+def as_data(result: Result, *, guarded: bool) -> dict[str, object]:
+    """Return a result for programs."""
+    return {
+        "id": result.fault.id,
+        "debian": result.suite,
+        "title": result.fault.title,
+        "outcome": outcome(result, guarded=guarded),
+        "seconds": round(result.verdict.seconds, 1),
+        "failed": result.last_failures,
+        "samples": [[round(sample.at, 1), len(sample.failed)] for sample in result.samples],
+        "printed": result.printed,
+        "journal": result.journal,
+        "trouble": result.trouble,
+        "out_of_reach": result.fault.out_of_reach,
+    }
+
+
+def as_table(results: Sequence[Result], *, guarded: bool) -> list[str]:
+    """Return the lines of a Markdown table, a row for each fault."""
+    suites = sorted({result.suite for result in results})
+    titles: dict[str, str] = {result.fault.id: result.fault.title for result in results}
+    cells = {(result.fault.id, result.suite): cell(result, guarded=guarded) for result in results}
+    lines = [
+        f"| id | fault | {' | '.join(f'Debian {suite}' for suite in suites)} |",
+        f"|---|---|{'---|' * len(suites)}",
+    ]
+    for name, title in titles.items():
+        shown = " | ".join(cells.get((name, suite), "-") for suite in suites)
+        lines.append(f"| {name} | {title.replace('|', chr(92) + '|')} | {shown} |")
+    return lines
+
+
+def cell(result: Result, *, guarded: bool) -> str:
+    """Return what the table says of a fault on one version of Debian."""
+    text = outcome(result, guarded=guarded)
+    if result.verdict.seconds and not result.trouble:
+        text += f" after {result.verdict.seconds:.1f} s" if guarded else f" ({result.verdict.seconds:.0f} s)"
+    return text
