@@ -28,6 +28,7 @@ NEAR = (ipaddress.ip_network("10.213.77.0/24"), ipaddress.ip_network("fdc6:7a1e:
 # The admins who are not neighbours: networks kept for documentation and for private use.
 DISTANT = (ipaddress.ip_network("198.51.100.0/24"), ipaddress.ip_network("fdc6:7a1e:5eed:1::/64"))
 CARRIER = "lab-faults"  # the interface that holds their addresses; every Linux can make a bridge
+BRIDGE_ADDRESS = "02:00:00:00:00:01"
 FIRST_SOURCE = 100
 # So many that an address which failed to log in is not needed again before sshd has forgiven it.
 SOURCES = 32
@@ -77,7 +78,9 @@ def routes() -> list[Route]:
 def move_in(bridge: str, ways: Sequence[Route]) -> None:
     """Give this machine the addresses of all admins: the near ones on the hosts' bridge, the distant on a carrier."""
     move_out()
-    lines = [f"link add {CARRIER} type bridge", f"link set {CARRIER} up"]
+    # A bridge takes the lowest hardware address of its ports, unless it has one of its own: it would change under
+    # the hosts that use it as their gateway whenever another host comes or goes.
+    lines = [f"link set {bridge} address {BRIDGE_ADDRESS}", f"link add {CARRIER} type bridge", f"link set {CARRIER} up"]
     for route in ways:
         device = CARRIER if route.network in DISTANT else bridge
         length, options = (32, "") if route.version == 4 else (128, " nodad")

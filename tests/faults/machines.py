@@ -49,11 +49,12 @@ install -D -m 0600 /home/admin/.ssh/authorized_keys /root/.ssh/authorized_keys
 PRELUDE = """
 both() { iptables -w "$@" && ip6tables -w "$@"; }
 sshd_says() { for line; do sed -i "1i $line" /etc/ssh/sshd_config; done; }
-unit_says() {
-    mkdir -p /etc/systemd/system/ssh.service.d
-    printf '%s\\n' "$@" >/etc/systemd/system/ssh.service.d/fault.conf
+unit_file() {
+    mkdir -p "$(dirname "/etc/systemd/system/$1")"
+    printf '%s\\n' "${@:2}" >"/etc/systemd/system/$1"
     systemctl daemon-reload
 }
+unit_says() { unit_file ssh.service.d/fault.conf "$@"; }
 run_on() { systemd-run --quiet --collect "$@"; }
 """
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from tests.faults.catalogue.login import FAULTS as LOGIN
+from tests.faults.catalogue.netfilter import FAULTS as NETFILTER
+from tests.faults.catalogue.routing import FAULTS as ROUTING
+from tests.faults.catalogue.sshd import FAULTS as SSHD
 from tests.faults.catalogue.ufw import FAULTS as UFW
 
-FAULTS = (*UFW,)
+FAULTS = (*UFW, *NETFILTER, *ROUTING, *SSHD, *LOGIN)

@@ -1,0 +1,258 @@
+"""Faults in the kernel's packet filters that go past ufw: iptables, nftables, tc, eBPF."""
+
+from __future__ import annotations
+
+from tests.faults.model import BOTH, NEITHER, Fault
+
+
+def nft(rules: str) -> str:
+    """Return the command that loads rules."""
+    return f"nft -f - <<'RULES'\n{rules}\nRULES"
+
+
+def chain(hook: str, verdict: str, *, family: str = "inet", kind: str = "filter") -> str:
+    """Return the command that loads a table of one chain."""
+    return nft(f"table {family} fault {{ chain fault {{ type {kind} hook {hook}; {verdict} }} }}")
+
+
+DROP_ALL_CONF = """
+cat >/etc/nftables.conf <<'RULES'
+#!/usr/sbin/nft -f
+flush ruleset
+table inet filter {
+  chain input { type filter hook input priority 0; policy drop; iif lo accept; ct state established accept; }
+}
+RULES
+"""
+# Two instructions, `r0 = XDP_DROP; exit`, loaded and linked to eth0 as long as this process lives.
+XDP_DROP = """
+cat >/usr/local/bin/xdp-drop <<'PROGRAM'
+import ctypes, signal, socket, struct
+libc = ctypes.CDLL(None, use_errno=True)
+code = ctypes.create_string_buffer(struct.pack("<QQ", 0x1_0000_00B7, 0x95))
+name = ctypes.create_string_buffer(b"GPL")
+def bpf(command, *fields):
+    packed = ctypes.create_string_buffer(b"".join(fields).ljust(128, b"\\0"), 128)
+    number = libc.syscall(321, command, packed, 128)
+    if number < 0:
+        raise OSError(ctypes.get_errno(), "bpf")
+    return number
+program = bpf(5, struct.pack("<IIQQ", 6, 2, ctypes.addressof(code), ctypes.addressof(name)))
+link = bpf(28, struct.pack("<IIII", program, socket.if_nametoindex("eth0"), 37, 0))
+signal.pause()
+PROGRAM
+run_on python3 /usr/local/bin/xdp-drop; sleep 1
+"""
+
+FAULTS = (
+    Fault("N01", "iptables -I INPUT -j DROP", "both -I INPUT -j DROP", BOTH),
+    Fault("N02", "iptables -I INPUT, drop of port 22", "both -I INPUT -p tcp --dport 22 -j DROP", BOTH),
+    Fault("N03", "iptables -F under a policy of DROP", "both -P INPUT DROP; both -F", BOTH),
+    Fault("N04", "nft: another table drops port 22 first", chain("input priority -10", "tcp dport 22 drop"), BOTH),
+    Fault("N05", "nft: another table, policy drop, last", chain("input priority 100", "policy drop;"), BOTH),
+    Fault("N06", "iptables -I OUTPUT, drop of replies", "both -I OUTPUT -p tcp --sport 22 -j DROP", BOTH),
+    Fault("N07", "nft flush ruleset", "nft flush ruleset", NEITHER),
+    Fault("N08", "iptables -t raw, drop in PREROUTING", "both -t raw -I PREROUTING -j DROP", BOTH),
+    Fault("N09", "iptables -t mangle, drop of port 22", "both -t mangle -I PREROUTING -p tcp --dport 22 -j DROP", BOTH),
+    Fault(
+        "N10",
+        "iptables -t nat, port 22 redirected to 80",
+        "both -t nat -I PREROUTING -p tcp --dport 22 -j REDIRECT --to-ports 80",
+        BOTH,
+    ),
+    Fault(
+        "N11",
+        "nftables.conf with policy drop, the service started",
+        f"{DROP_ALL_CONF}systemctl enable --now nftables",
+        NEITHER,
+    ),
+    Fault(
+        "N12",
+        "nft: netdev table drops all that enters eth0",
+        chain("ingress device eth0 priority 0", "policy drop;", family="netdev"),
+        BOTH,
+    ),
+    Fault(
+        "N13",
+        "iptables-restore of nothing but policies of DROP",
+        r"""
+        for restore in iptables-restore ip6tables-restore; do
+            printf '*filter\n:INPUT DROP\n:FORWARD DROP\n:OUTPUT DROP\nCOMMIT\n' | $restore
+        done
+        """,
+        BOTH,
+    ),
+    Fault("N14", "nft: a drop ahead of raw", chain("prerouting priority -450", "tcp dport 22 drop"), BOTH),
+    Fault(
+        "N15",
+        "fail2ban bans the admins by ufw",
+        "for admin in $ON4 $ON6 $OFF4 $OFF6; do fail2ban-client set sshd banip $admin; done; sleep 3",
+        ("13",),
+        setup="""
+        printf '[DEFAULT]\\nbanaction = ufw\\n[sshd]\\nenabled = true\\nbackend = systemd\\n' >/etc/fail2ban/jail.local
+        systemctl start fail2ban
+        for _ in $(seq 20); do fail2ban-client ping && break; sleep 0.5; done
+        """,
+        one_source=True,
+    ),
+    Fault(
+        "N16",
+        "IPAddressDeny=any for ssh.service",
+        "unit_says '[Service]' IPAddressDeny=any; systemctl restart ssh",
+        BOTH,
+    ),
+    Fault("N17", "nft: another table rejects the replies", chain("output priority 0", "tcp sport 22 reject"), BOTH),
+    Fault(
+        "N18",
+        "nft: an arp table drops all",
+        f"{chain('input priority 0', 'policy drop;', family='arp')}\nip neigh flush dev eth0",
+        BOTH,
+        late=30,
+    ),
+    Fault(
+        "N19",
+        "ICMPv6 dropped, neighbours forgotten",
+        "ip6tables -I INPUT -p icmpv6 -j DROP; ip6tables -I OUTPUT -p icmpv6 -j DROP; ip -6 neigh flush dev eth0",
+        BOTH,
+        late=30,
+    ),
+    Fault(
+        "N20",
+        "iptables-legacy drops port 22",
+        "iptables-legacy -I INPUT -p tcp --dport 22 -j DROP; ip6tables-legacy -I INPUT -p tcp --dport 22 -j DROP",
+        BOTH,
+    ),
+    Fault("N21", "tc: all that leaves eth0 is lost", "tc qdisc replace dev eth0 root netem loss 100%", BOTH),
+    Fault(
+        "N22",
+        "tc: all that enters eth0 is dropped",
+        "tc qdisc add dev eth0 clsact; tc filter add dev eth0 ingress prio 1 matchall action drop",
+        BOTH,
+    ),
+    Fault("N23", "XDP drops all that enters eth0", XDP_DROP, BOTH),
+    Fault(
+        "N24",
+        "iptables: connlimit of 0",
+        "both -I INPUT -p tcp --syn --dport 22 -m connlimit --connlimit-above 0 -j REJECT",
+        BOTH,
+    ),
+    Fault(
+        "N25",
+        "iptables: one new connection an hour",
+        """
+        both -I INPUT -p tcp --dport 22 -m conntrack --ctstate NEW -j DROP
+        both -I INPUT -p tcp --dport 22 -m conntrack --ctstate NEW -m limit --limit 1/hour --limit-burst 1 -j ACCEPT
+        """,
+        BOTH,
+    ),
+    Fault(
+        "N26",
+        "iptables: large replies dropped, the greeting passes",
+        "both -I OUTPUT -p tcp --sport 22 -m length --length 500:65535 -j DROP",
+        BOTH,
+    ),
+    Fault(
+        "N27",
+        "a loop that drops port 22 again every second",
+        """
+        run_on bash -c 'drop="INPUT -p tcp --dport 22 -j DROP"; while :; do
+            for command in iptables ip6tables; do $command -w -D $drop; $command -w -I $drop; done; sleep 1
+        done'
+        sleep 1
+        """,
+        BOTH,
+    ),
+    Fault(
+        "N28",
+        "ipset: the admins' networks on a list that is dropped",
+        """
+        ipset create fault4 hash:net; ipset create fault6 hash:net family inet6
+        for net in $ADMIN_NETS4; do ipset add fault4 $net; done
+        for net in $ADMIN_NETS6; do ipset add fault6 $net; done
+        iptables -I INPUT -m set --match-set fault4 src -j DROP
+        ip6tables -I INPUT -m set --match-set fault6 src -j DROP
+        """,
+        BOTH,
+    ),
+    Fault(
+        "N29",
+        "nft: a table that belongs to a living process drops all",
+        """
+        echo 'add table inet fault { flags owner; }' >/tmp/rules
+        echo 'add chain inet fault fault { type filter hook input priority -20; policy drop; }' >>/tmp/rules
+        run_on bash -c '(cat /tmp/rules; exec sleep infinity) | nft --interactive'
+        sleep 1
+        """,
+        BOTH,
+    ),
+    Fault(
+        "N30",
+        "iptables -t nat, port 22 handed to a container (DNAT)",
+        "iptables -t nat -I PREROUTING -p tcp --dport 22 -j DNAT --to-destination 172.17.0.2:22",
+        BOTH,
+    ),
+    Fault("N31", "iptables -t raw, drop in OUTPUT", "both -t raw -I OUTPUT -j DROP", BOTH),
+    Fault("N32", "nft: new connections rejected", chain("input priority -1", "ct state new reject"), BOTH),
+    Fault(
+        "N33",
+        "nftables.service enabled with policy drop, then a reboot",
+        f"{DROP_ALL_CONF}systemctl enable nftables",
+        BOTH,
+        reboot=True,
+    ),
+    Fault(
+        "N34",
+        "a unit that drops port 22 after ufw, then a reboot",
+        """
+        unit_file fault.service '[Unit]' After=ufw.service '[Service]' Type=oneshot \\
+            'ExecStart=iptables -w -I INPUT -p tcp --dport 22 -j DROP' \\
+            'ExecStart=ip6tables -w -I INPUT -p tcp --dport 22 -j DROP' \\
+            '[Install]' WantedBy=multi-user.target
+        systemctl enable fault
+        """,
+        BOTH,
+        reboot=True,
+    ),
+    Fault(
+        "N35",
+        "nft: the admins' networks dropped in postrouting",
+        """
+        nft add table inet fault
+        nft 'add chain inet fault fault { type filter hook postrouting priority 300; }'
+        for net in $ADMIN_NETS4; do nft add rule inet fault fault ip daddr $net drop; done
+        for net in $ADMIN_NETS6; do nft add rule inet fault fault ip6 daddr $net drop; done
+        """,
+        BOTH,
+    ),
+    Fault(
+        "N36",
+        "nft: netdev table drops all that leaves eth0",
+        chain("egress device eth0 priority 0", "policy drop;", family="netdev"),
+        BOTH,
+    ),
+    Fault(
+        "N37",
+        "tc: replies at 8 bit a second",
+        "tc qdisc replace dev eth0 root tbf rate 8bit burst 100 latency 1ms",
+        BOTH,
+    ),
+    Fault("N38", "tc: every packet 20 s late", "tc qdisc replace dev eth0 root netem delay 20s", BOTH),
+    Fault(
+        "N39",
+        "nft: flags of TCP cut, no connection is ever established",
+        chain("prerouting priority -290", "tcp dport 22 tcp flags & (syn | ack) == ack drop"),
+        BOTH,
+    ),
+    Fault(
+        "N40",
+        "nft: port 22 handed to user space, where nobody answers",
+        chain("input priority -30", "tcp dport 22 queue num 7"),
+        BOTH,
+    ),
+    Fault(
+        "N41",
+        "iptables -t nat, admins' connections get another source address",
+        "iptables -t nat -I INPUT -p tcp --dport 22 -j SNAT --to-source 203.0.113.7",
+        BOTH,
+    ),
+)
