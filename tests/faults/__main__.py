@@ -151,7 +151,8 @@ def run(workshop: Workshop, faults: Sequence[Fault], options: argparse.Namespace
             tell(result, f"{len(work.results):3}/{len(trials)}", guarded=workshop.guarded)
     finally:
         work.end()
-        table = report.write(work.in_order(), FOLDER, guarded=workshop.guarded)
+        whole = len(trials) == len(work.results) and not (options.fault or options.os)
+        table = report.write(work.in_order(), FOLDER, guarded=workshop.guarded, whole=whole)
     print(f"\nThe table: {table}")
     if workshop.guarded:
         print(report.closing_line([result.verdict for result in work.results]))

@@ -74,10 +74,13 @@ def closing_line_unguarded(results: Sequence[Result]) -> str:
     )
 
 
-def write(results: Sequence[Result], folder: Path, *, guarded: bool) -> Path:
-    """Write what was found, for programs and for people; return the table's path."""
+def write(results: Sequence[Result], folder: Path, *, guarded: bool, whole: bool) -> Path:
+    """Write what was found, for programs and for people; return the table's path.
+
+    What a few faults did does not replace the table of all of them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    name = "guarded" if guarded else "unguarded"
+    name = ("guarded" if guarded else "unguarded") + ("" if whole else "-some")
     rows = [as_data(result, guarded=guarded) for result in results]
     (folder / f"{name}.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     table = folder / f"{name}.md"

@@ -10,9 +10,9 @@ def nft(rules: str) -> str:
     return f"nft -f - <<'RULES'\n{rules}\nRULES"
 
 
-def chain(hook: str, verdict: str, *, family: str = "inet", kind: str = "filter") -> str:
+def chain(hook: str, verdict: str, *, family: str = "inet") -> str:
     """Return the command that loads a table of one chain."""
-    return nft(f"table {family} fault {{ chain fault {{ type {kind} hook {hook}; {verdict} }} }}")
+    return nft(f"table {family} fault {{\n chain fault {{\n type filter hook {hook};\n {verdict}\n }}\n}}")
 
 
 DROP_ALL_CONF = """
@@ -24,24 +24,24 @@ table inet filter {
 }
 RULES
 """
-# Two instructions, `r0 = XDP_DROP; exit`, loaded and linked to eth0 as long as this process lives.
-XDP_DROP = """
-cat >/usr/local/bin/xdp-drop <<'PROGRAM'
-import ctypes, signal, socket, struct
+# Two instructions, `r0 = verdict; exit`, loaded and linked to eth0 as long as this process lives.
+EBPF = """
+cat >/usr/local/bin/drop-all <<'PROGRAM'
+import ctypes, signal, socket, struct, sys
+kind, verdict, hook = map(int, sys.argv[1:])
 libc = ctypes.CDLL(None, use_errno=True)
-code = ctypes.create_string_buffer(struct.pack("<QQ", 0x1_0000_00B7, 0x95))
-name = ctypes.create_string_buffer(b"GPL")
-def bpf(command, *fields):
-    packed = ctypes.create_string_buffer(b"".join(fields).ljust(128, b"\\0"), 128)
-    number = libc.syscall(321, command, packed, 128)
+code = ctypes.create_string_buffer(struct.pack("<QQ", verdict << 32 | 0xB7, 0x95))
+license = ctypes.create_string_buffer(b"GPL")
+def bpf(command, packed):
+    number = libc.syscall(321, command, ctypes.create_string_buffer(packed, 128), 128)
     if number < 0:
         raise OSError(ctypes.get_errno(), "bpf")
     return number
-program = bpf(5, struct.pack("<IIQQ", 6, 2, ctypes.addressof(code), ctypes.addressof(name)))
-link = bpf(28, struct.pack("<IIII", program, socket.if_nametoindex("eth0"), 37, 0))
+program = bpf(5, struct.pack("<IIQQ", kind, 2, ctypes.addressof(code), ctypes.addressof(license)))
+link = bpf(28, struct.pack("<IIII", program, socket.if_nametoindex("eth0"), hook, 0))
 signal.pause()
 PROGRAM
-run_on python3 /usr/local/bin/xdp-drop; sleep 1
+run_on python3 /usr/local/bin/drop-all %d %d %d; sleep 1
 """
 
 FAULTS = (
@@ -122,14 +122,9 @@ FAULTS = (
         "iptables-legacy -I INPUT -p tcp --dport 22 -j DROP; ip6tables-legacy -I INPUT -p tcp --dport 22 -j DROP",
         BOTH,
     ),
-    Fault("N21", "tc: all that leaves eth0 is lost", "tc qdisc replace dev eth0 root netem loss 100%", BOTH),
-    Fault(
-        "N22",
-        "tc: all that enters eth0 is dropped",
-        "tc qdisc add dev eth0 clsact; tc filter add dev eth0 ingress prio 1 matchall action drop",
-        BOTH,
-    ),
-    Fault("N23", "XDP drops all that enters eth0", XDP_DROP, BOTH),
+    Fault("N21", "tc: all that leaves eth0 is lost", "tc qdisc replace dev eth0 root blackhole", BOTH),
+    Fault("N22", "tc: an eBPF program drops all that enters eth0", EBPF % (3, 2, 46), BOTH),
+    Fault("N23", "XDP: an eBPF program drops all that enters eth0", EBPF % (6, 1, 37), BOTH),
     Fault(
         "N24",
         "iptables: connlimit of 0",
@@ -236,7 +231,7 @@ FAULTS = (
         "tc qdisc replace dev eth0 root tbf rate 8bit burst 100 latency 1ms",
         BOTH,
     ),
-    Fault("N38", "tc: every packet 20 s late", "tc qdisc replace dev eth0 root netem delay 20s", BOTH),
+    Fault("N38", "tc: a queue that holds small packets only", "tc qdisc replace dev eth0 root bfifo limit 300", BOTH),
     Fault(
         "N39",
         "nft: flags of TCP cut, no connection is ever established",
@@ -245,8 +240,8 @@ FAULTS = (
     ),
     Fault(
         "N40",
-        "nft: port 22 handed to user space, where nobody answers",
-        chain("input priority -30", "tcp dport 22 queue num 7"),
+        "nft: nine of ten packets to port 22 are lost",
+        chain("input priority -30", "tcp dport 22 numgen random mod 10 < 9 drop"),
         BOTH,
     ),
     Fault(

@@ -146,8 +146,8 @@ FAULTS = (
     ),
     Fault(
         "R27",
-        "eth0 put into a VRF",
-        "ip link add fault type vrf table 10; ip link set fault up; ip link set eth0 master fault",
+        "default routes that lead nowhere, ahead of the real ones",
+        "ip route add unreachable default metric 1; ip -6 route add unreachable default metric 1",
         BOTH,
     ),
     Fault(
@@ -165,7 +165,7 @@ FAULTS = (
     ),
     Fault(
         "R30",
-        "an address on lo whose network holds the admins' (198.0.0.1/8)",
+        "a network on lo that holds the admins' (198.0.0.1/8)",
         "ip addr add 198.0.0.1/8 dev lo",
         NEITHER,
     ),
