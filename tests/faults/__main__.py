@@ -31,8 +31,8 @@ from engine import LabError
 from tests.faults import report
 from tests.faults.catalogue import FAULTS
 from tests.faults.machines import FOLDER, Workshop
-from tests.faults.model import SUITES, Fault, FaultsError, Verdict, select
-from tests.faults.trial import Result, StoppedError, Trial
+from tests.faults.model import SUITES, Fault, FaultsError, Result, Verdict, select
+from tests.faults.trial import StoppedError, Trial
 
 WATCH = 75.0
 WATCH_UNGUARDED = 20.0  # nobody heals; systemd itself does within seconds, or not at all

@@ -58,6 +58,24 @@ class Verdict:
     seconds: float = 0.0
 
 
+@dataclass
+class Result:
+    """What became of one fault on one version of Debian."""
+
+    fault: Fault
+    suite: str
+    verdict: Verdict
+    samples: list[Sample] = field(default_factory=list)
+    printed: str = ""  # by the commands of the injection
+    journal: list[str] = field(default_factory=list)  # the guard's last words
+    trouble: str = ""  # what kept the harness from a verdict
+
+    @property
+    def last_failures(self) -> dict[str, str]:
+        """Which views failed last, and why."""
+        return next((sample.failed for sample in reversed(self.samples) if sample.failed), {})
+
+
 def judge(samples: Sequence[Sample]) -> Verdict:
     """Return the verdict on a finished watch."""
     failures = [number for number, sample in enumerate(samples) if sample.failed]

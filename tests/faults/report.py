@@ -6,8 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.faults.model import Verdict, percentile
-from tests.faults.trial import Result
+from tests.faults.model import Result, Verdict, percentile
 
 TROUBLE = "error"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tests.faults.admins import Admins
 from tests.faults.machines import Host, Workshop
-from tests.faults.model import Fault, FaultsError, Sample, Verdict, calm_since, is_over, judge
+from tests.faults.model import Fault, FaultsError, Result, Sample, calm_since, is_over, judge
 
 READY_TIMEOUT = 30.0
 LEARNING = 5.0  # seconds for the guard to learn what a fresh host is like
@@ -16,24 +16,6 @@ PATIENCE = 12.0  # seconds without a lockout after which there will be none
 POLL = 1.5  # sshd on Debian 13 holds a grudge against those who greet it more often than every second
 # Seconds between full looks while all is well; only greetings are exchanged in between.
 LOOKS = (2.0, 4.0, 6.0)
-
-
-@dataclass
-class Result:
-    """What became of one fault on one version of Debian."""
-
-    fault: Fault
-    suite: str
-    verdict: Verdict
-    samples: list[Sample] = field(default_factory=list)
-    printed: str = ""  # by the commands of the injection
-    journal: list[str] = field(default_factory=list)  # the guard's last words
-    trouble: str = ""  # what kept the harness from a verdict
-
-    @property
-    def last_failures(self) -> dict[str, str]:
-        """Which views failed last, and why."""
-        return next((sample.failed for sample in reversed(self.samples) if sample.failed), {})
 
 
 class StoppedError(Exception):
