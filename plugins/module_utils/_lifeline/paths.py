@@ -13,3 +13,5 @@ SETTINGS = Path("/etc/ssh-lifeline/settings.json")
 STATE = Path("/var/lib/ssh-lifeline")  # survives a reboot; root alone may look
 RUNTIME = Path("/run/ssh-lifeline")
 UNIT = "ssh-lifeline.service"
+ROLLBACK = STATE / "rollback"
+ARMED = ROLLBACK / "armed"  # there is a change that nobody has confirmed yet

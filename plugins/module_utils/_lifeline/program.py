@@ -38,7 +38,7 @@ def sources() -> dict[str, str]:
     found = {}
     for name, module in sorted(sys.modules.items()):
         loader = getattr(module, "__loader__", None)
-        if name.startswith(PACKAGE) and hasattr(loader, "get_source"):
+        if loader is not None and name.startswith(PACKAGE) and hasattr(loader, "get_source"):
             path = name.replace(".", "/")
             is_package = hasattr(module, "__path__")
             found[f"{path}/__init__.py" if is_package else f"{path}.py"] = str(loader.get_source(name) or "")

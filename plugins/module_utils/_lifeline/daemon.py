@@ -1,0 +1,188 @@
+# Copyright: The phoenix.webstack maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The SSH server: who listens on its port, and how it is brought back."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import time
+import typing as t
+from pathlib import Path
+
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import sockets
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import STOP
+from ansible_collections.phoenix.webstack.plugins.module_utils._ssh.procfs import Proc
+
+if t.TYPE_CHECKING:
+    from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandRunner
+    from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import Settings
+
+SSHD = "/usr/sbin/sshd"
+SERVICE, SOCKET = "ssh.service", "ssh.socket"
+RUNTIME_FOLDER = Path("/run/sshd")
+START_SECONDS = 3.0
+TERM_SECONDS = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Holder:
+    """A process that listens on an SSH port.
+
+    :arg unit: The systemd unit it belongs to; empty for none.
+    :arg rightful: Whether it is sshd, or systemd on its behalf.
+    """
+
+    pid: int
+    name: str
+    unit: str
+    address: str
+    port: int
+    rightful: bool
+    stopped: bool
+
+    def __str__(self) -> str:
+        unit = f", {self.unit}" if self.unit else ""
+        return f"{self.name} (process {self.pid}{unit}) on {self.address} port {self.port}"
+
+
+def unit_of(cgroup: str) -> str:
+    """Return the service or scope that a process belongs to, by the text of /proc/PID/cgroup."""
+    for line in cgroup.splitlines():
+        for part in reversed(line.split(":", 2)[-1].split("/")):
+            if part.endswith((".service", ".scope")):
+                return part
+    return ""
+
+
+class Daemon:
+    """The SSH server of this host."""
+
+    def __init__(self, *, runner: CommandRunner, settings: Settings, proc: Proc | None = None) -> None:
+        self._runner = runner
+        self._settings = settings
+        self._proc = proc or Proc()
+        self._listening: frozenset[tuple[str, int, str]] = frozenset()
+        self._holders: list[Holder] = []
+
+    def holders(self) -> list[Holder]:
+        """Return who listens on the SSH ports; processes are searched only when the sockets are other ones."""
+        listening = frozenset(
+            (each.address, each.port, each.inode) for port in self._settings.ports for each in sockets.listening(port)
+        )
+        if listening != self._listening or any(not Path(f"/proc/{holder.pid}").exists() for holder in self._holders):
+            self._holders = [self._holder(pid, each) for pid, each in self._owners(listening)]
+            self._listening = listening
+        return [dataclasses.replace(each, stopped=self._is_stopped(each.pid)) for each in self._holders]
+
+    def main_pid(self) -> int | None:
+        """Return the process to be watched, None where there is none."""
+        return next((each.pid for each in self.holders() if each.rightful and each.pid > 1), None)
+
+    def unit(self) -> str:
+        """Return the unit that brings SSH to this host."""
+        active = self._runner.run(["systemctl", "is-active", "--quiet", SOCKET], check=False)
+        return SOCKET if active.rc == 0 else SERVICE
+
+    def starts_at_boot(self, unit: str) -> bool:
+        """Tell whether SSH will be there after the next boot."""
+        return self._runner.run(["systemctl", "is-enabled", "--quiet", unit], check=False).rc == 0
+
+    def boots_to_network(self) -> bool:
+        """Tell whether the next boot ends in a target that has services."""
+        target = self._runner.run(["systemctl", "get-default"], check=False).stdout.strip()
+        return target not in ("rescue.target", "emergency.target", "halt.target", "poweroff.target", "reboot.target")
+
+    # -- bringing it back
+
+    def wake(self, holder: Holder) -> str:
+        """Let a stopped server go on."""
+        os.kill(holder.pid, signal.SIGCONT)
+        return f"{holder} was stopped and goes on"
+
+    def evict(self, holder: Holder) -> str:
+        """Make room on the port, where the policy says so, and say what was done."""
+        if self._settings.port_thief != STOP:
+            return ""
+        if holder.unit.endswith(".service"):
+            self._runner.run(["systemctl", "stop", holder.unit.replace(".service", ".socket")], check=False)
+            self._runner.run(["systemctl", "stop", holder.unit], check=False)
+        end_process(holder.pid)
+        return f"stopped {holder}, which held the port of SSH"
+
+    def start(self, unit: str, *, restart: bool = False) -> bool:
+        """Have systemd start the server, and tell whether it then listens."""
+        RUNTIME_FOLDER.mkdir(mode=0o755, exist_ok=True)
+        self._runner.run(["systemctl", "reset-failed", SERVICE, SOCKET], check=False)
+        other = SERVICE if unit == SOCKET else SOCKET
+        if unit == SERVICE:  # a socket that somebody switched on holds the service back
+            self._runner.run(["systemctl", "stop", other], check=False)
+        self._runner.run(["systemctl", "--no-block", "restart" if restart else "start", unit], check=False)
+        return self._wait_for_listener()
+
+    def repair_units(self, unit: str) -> None:
+        """Undo what keeps systemd from starting the server, once the files are right."""
+        self._runner.run(["systemctl", "unmask", "--runtime", SERVICE, SOCKET], check=False)
+        self._runner.run(["systemctl", "unmask", SERVICE, SOCKET], check=False)
+        self._runner.run(["systemctl", "daemon-reload"], check=False)
+        self._runner.run(["systemctl", "enable", "--quiet", unit], check=False)
+
+    def start_without_systemd(self) -> bool:
+        """Start the server by hand: the last resort."""
+        RUNTIME_FOLDER.mkdir(mode=0o755, exist_ok=True)
+        self._runner.run([SSHD], check=False)
+        return self._wait_for_listener()
+
+    def _wait_for_listener(self) -> bool:
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            if any(each.rightful for each in self.holders()):
+                return True
+            time.sleep(0.05)
+        return False
+
+    # -- processes
+
+    def _owners(self, listening: t.Collection[tuple[str, int, str]]) -> list[tuple[int, tuple[str, int, str]]]:
+        by_inode = {each[2]: each for each in listening}
+        found = []
+        for pid in self._proc.pids() if by_inode else []:
+            found += [(pid, by_inode[inode]) for inode in self._proc.socket_inodes(pid) & by_inode.keys()]
+        return found
+
+    def _holder(self, pid: int, socket: tuple[str, int, str]) -> Holder:
+        try:
+            program = str(Path(f"/proc/{pid}/exe").readlink()).replace(" (deleted)", "")
+            unit = unit_of(Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8"))
+        except OSError:
+            program = unit = ""
+        return Holder(
+            pid=pid,
+            name=self._proc.comm(pid),
+            unit=unit,
+            address=socket[0],
+            port=socket[1],
+            rightful=program == SSHD or pid == 1,
+            stopped=False,
+        )
+
+    def _is_stopped(self, pid: int) -> bool:
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        except OSError:
+            return False
+        return bool(fields) and fields[0] == "T"
+
+
+def end_process(pid: int) -> None:
+    """End a process, politely first."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
+        end = time.monotonic() + TERM_SECONDS
+        while time.monotonic() < end and Path(f"/proc/{pid}").exists():
+            time.sleep(0.05)

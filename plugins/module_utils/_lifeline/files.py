@@ -1,0 +1,282 @@
+# Copyright: The phoenix.webstack maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files as they are now, as they last were when a login worked, and the way back.
+
+A file is kept with its kind, mode, owner and content. Of /etc/passwd and its kin only the lines of the guarded
+accounts are kept: ``/etc/passwd#admin`` stands for one of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import os
+import shutil
+import stat
+import typing as t
+from pathlib import Path
+
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import paths
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import write_atomically
+
+if t.TYPE_CHECKING:
+    from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandRunner
+
+FILE, FOLDER, LINK, LINE, DEVICE = "file", "folder", "link", "line", "device"
+LARGEST = 32 << 20  # bytes; no file that a login needs is larger
+LINE_MARK = "#"
+ASIDE_KEPT = 50
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One path as it was found.
+
+    :arg content: SHA-256 of a file's or line's content, or a link's target; empty where only the rest matters.
+    :arg stamp: What the kernel changes with the content, so that a file need not be read again.
+    """
+
+    kind: str
+    mode: int = 0
+    uid: int = 0
+    gid: int = 0
+    content: str = ""
+    stamp: str = dataclasses.field(default="", compare=False)
+
+
+Entries = t.Dict[str, Entry]  # noqa: UP006 (evaluated on Python 3.8)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tracked:
+    """What is kept.
+
+    :arg whole: Files whose content counts; a folder stands for everything below it.
+    :arg outside: Files and folders of which kind, mode and owner count.
+    :arg lines: Files kept by line, with the first fields of the lines that count.
+    """
+
+    whole: tuple[Path, ...] = ()
+    outside: tuple[Path, ...] = ()
+    lines: t.Mapping[Path, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+
+    def folders(self) -> set[Path]:
+        """Return every folder that has to be watched to hear of changes."""
+        found = {path.parent for path in (*self.whole, *self.outside, *self.lines)} | set(self.outside)
+        for path in self.whole:
+            found.add(path)
+            found |= {folder for folder in path.rglob("*") if folder.is_dir()} if path.is_dir() else set()
+        return {path for path in found if path.is_dir()}
+
+
+def look(path: Path, *, content: bool, known: Entry | None = None) -> Entry | None:
+    """Return what is at a path, None for nothing; ``known`` spares reading a file that has not changed."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    entry = Entry(FILE, mode=stat.S_IMODE(found.st_mode), uid=found.st_uid, gid=found.st_gid)
+    if stat.S_ISLNK(found.st_mode):
+        return dataclasses.replace(entry, kind=LINK, mode=0, content=str(path.readlink()))
+    if stat.S_ISDIR(found.st_mode):
+        return dataclasses.replace(entry, kind=FOLDER)
+    if not stat.S_ISREG(found.st_mode):
+        return dataclasses.replace(entry, kind=DEVICE, content=str(found.st_rdev))
+    if not content or found.st_size > LARGEST:
+        return entry
+    stamp = f"{found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
+    if known is not None and known.stamp == stamp:
+        return dataclasses.replace(entry, content=known.content, stamp=stamp)
+    try:
+        checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return entry
+    return dataclasses.replace(entry, content=checksum, stamp=stamp)
+
+
+class Store:
+    """The last good state on disk: an index, and contents by their checksums."""
+
+    def __init__(self, *, folder: Path = paths.STATE / "good", aside: Path = paths.STATE / "aside") -> None:
+        self._folder = folder
+        self._aside = aside
+        self._loaded = self._index_stamp()
+        self.good: Entries = self._load()
+        # What was last seen, so that nothing is read twice.
+        self._seen: Entries = dict(self.good)
+
+    # -- looking
+
+    def scan(self, tracked: Tracked) -> Entries:
+        """Return what is there now."""
+        found: Entries = {}
+        for path in self._walk(tracked.whole):
+            self._note(found, path, content=True)
+        for path in tracked.outside:
+            self._note(found, path, content=False)
+        for path, names in tracked.lines.items():
+            self._note(found, path, content=False)
+            found.update(self._lines(path, names))
+        self._seen = found
+        return found
+
+    def differences(self, now: Entries) -> list[str]:
+        """Return the paths that are not as they last were when a login worked; nothing before there is such a state."""
+        if not self.good:
+            return []
+        return sorted(path for path in {*self.good, *now} if self.good.get(path) != now.get(path))
+
+    def keep(self, now: Entries) -> None:
+        """Take what is there now for good."""
+        if now == self.good:
+            return
+        for path, entry in now.items():
+            if entry.kind in (FILE, LINE) and entry.content and not self._blob(entry.content).exists():
+                self._store(path, entry)
+        self.good = dict(now)
+        index = {path: dataclasses.asdict(entry) for path, entry in now.items()}
+        write_atomically(self._folder / "index.json", json.dumps(index, indent=1, sort_keys=True).encode())
+        self._loaded = self._index_stamp()
+        needed = {entry.content for entry in now.values()}
+        for blob in (self._folder / "blobs").iterdir():
+            if blob.name not in needed:
+                blob.unlink()
+
+    def _walk(self, tops: t.Iterable[Path]) -> t.Iterator[Path]:
+        for top in tops:
+            yield top
+            if top.is_dir() and not top.is_symlink():
+                yield from sorted(top.rglob("*"))
+
+    def _note(self, found: Entries, path: Path, *, content: bool) -> None:
+        seen = look(path, content=content, known=self._seen.get(str(path)))
+        if seen is not None:
+            found[str(path)] = seen
+
+    def _lines(self, path: Path, names: t.Collection[str]) -> Entries:
+        found = {}
+        for line in read_lines(path):
+            name = line.split(b":")[0].decode("utf-8", "replace")
+            if name in names:
+                found[f"{path}{LINE_MARK}{name}"] = Entry(LINE, content=hashlib.sha256(line).hexdigest())
+        return found
+
+    # -- the store
+
+    def refresh(self) -> None:
+        """Read the state anew where another process has kept one."""
+        if self._index_stamp() != self._loaded:
+            self._loaded = self._index_stamp()
+            self.good = self._load()
+
+    def _index_stamp(self) -> int:
+        try:
+            return (self._folder / "index.json").stat().st_mtime_ns
+        except OSError:
+            return 0
+
+    def _load(self) -> Entries:
+        try:
+            index = json.loads((self._folder / "index.json").read_text(encoding="utf-8"))
+            return {path: Entry(**entry) for path, entry in index.items()}
+        except (OSError, ValueError, TypeError):
+            return {}
+
+    def _blob(self, checksum: str) -> Path:
+        return self._folder / "blobs" / checksum
+
+    def _store(self, path: str, entry: Entry) -> None:
+        file, _mark, name = path.partition(LINE_MARK)
+        if entry.kind == LINE:
+            wanted = [line for line in read_lines(Path(file)) if line.split(b":")[0].decode("utf-8", "replace") == name]
+            data = wanted[0] if wanted else b""
+        else:
+            data = Path(path).read_bytes()
+        if hashlib.sha256(data).hexdigest() == entry.content:  # else it is changing just now: the next time
+            write_atomically(self._blob(entry.content), data)
+
+    # -- the way back
+
+    def restore(self, differing: t.Iterable[str], *, runner: CommandRunner) -> list[str]:
+        """Put paths back to what they last were, what is there now aside, and say which were."""
+        place = self._aside / datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+        told = []
+        # Folders before what is in them, and what was not there before at last.
+        for path in sorted(differing, key=lambda path: (path not in self.good, path)):
+            try:
+                self._restore_one(path, place)
+            except PermissionError:  # an immutable file
+                runner.run(["chattr", "-i", "-a", path.partition(LINE_MARK)[0]], check=False)
+                self._restore_one(path, place)
+            told.append(path)
+        self._forget_old()
+        return told
+
+    def _restore_one(self, path: str, place: Path) -> None:
+        wanted, target = self.good.get(path), Path(path)
+        if wanted is not None and wanted.kind == LINE and LINE_MARK in path:
+            self._restore_line(path, wanted, place)
+            return
+        now = look(target, content=True)
+        same_kind = now is not None and wanted is not None and now.kind == wanted.kind
+        if now is not None and not same_kind:
+            put_aside(target, place, move=True)
+        elif now is not None and wanted is not None and now.content != wanted.content:
+            put_aside(target, place, move=False)
+        if wanted is not None:
+            self._recreate(target, wanted)
+
+    def _recreate(self, target: Path, wanted: Entry) -> None:
+        target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if wanted.kind == LINK:
+            target.unlink(missing_ok=True)
+            target.symlink_to(wanted.content)
+            return
+        if wanted.kind == FOLDER:
+            target.mkdir(exist_ok=True)
+        elif wanted.kind == DEVICE and not target.exists():
+            os.mknod(target, stat.S_IFCHR | wanted.mode, int(wanted.content))
+        elif wanted.content and look(target, content=True) != wanted:
+            data = self._blob(wanted.content).read_bytes()
+            write_atomically(target, data, mode=wanted.mode, uid=wanted.uid, gid=wanted.gid)
+        os.chown(target, wanted.uid, wanted.gid)
+        target.chmod(wanted.mode)
+
+    def _restore_line(self, path: str, entry: Entry, place: Path) -> None:
+        file, _mark, name = path.partition(LINE_MARK)
+        target, wanted = Path(file), self._blob(entry.content).read_bytes()
+        lines = read_lines(target)
+        kept = [line for line in lines if line.split(b":")[0].decode("utf-8", "replace") != name]
+        index = next((number for number, line in enumerate(lines) if line.startswith(f"{name}:".encode())), len(kept))
+        put_aside(target, place, move=False)
+        mode = self.good.get(file, Entry(FILE, mode=0o644))
+        text = b"\n".join([*kept[:index], wanted, *kept[index:]]) + b"\n"
+        write_atomically(target, text, mode=mode.mode, uid=mode.uid, gid=mode.gid)
+
+    def _forget_old(self) -> None:
+        if self._aside.is_dir():
+            for old in sorted(self._aside.iterdir())[:-ASIDE_KEPT]:
+                shutil.rmtree(old, ignore_errors=True)
+
+
+def read_lines(path: Path) -> list[bytes]:
+    """Return a file's lines, none where it cannot be read."""
+    try:
+        return path.read_bytes().splitlines()
+    except OSError:
+        return []
+
+
+def put_aside(target: Path, place: Path, *, move: bool) -> None:
+    """Keep what is about to be replaced, in a folder that root alone may read."""
+    if not os.path.lexists(target):
+        return
+    kept = place / str(target).lstrip("/")
+    kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if move:
+        shutil.move(str(target), str(kept))
+    else:
+        shutil.copy2(target, kept, follow_symlinks=False)

@@ -1,0 +1,173 @@
+# Copyright: The phoenix.webstack maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether the guarded accounts could log in: real logins with a key of the guard's own, and a look at the real keys.
+
+The guard's key stands in a file of its own beside the account's, and opens nothing but one word.
+"""
+
+from __future__ import annotations
+
+import pwd
+import stat
+import typing as t
+from pathlib import Path
+
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import paths
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.daemon import SSHD
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.probe import NAMESPACE
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import write_atomically
+
+if t.TYPE_CHECKING:
+    from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandRunner
+    from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.probe import Way
+
+WORD = "ssh-lifeline-was-here"
+KEY = paths.STATE / "probe" / "id_ed25519"
+KEYS_FOLDER = Path("/etc/ssh/ssh-lifeline")
+DROP_IN = Path("/etc/ssh/sshd_config.d/00-ssh-lifeline.conf")
+LOGIN_SECONDS = 15.0
+CLIENT = ["ssh", "-F", "none", "-T", "-i", str(KEY)]
+# To this very host, through a pipe or a namespace of its own: there is nobody whose identity could be proven.
+OPTIONS = {
+    "BatchMode": "yes",
+    "ConnectTimeout": "10",
+    "ControlPath": "none",
+    "IdentitiesOnly": "yes",
+    "IdentityAgent": "none",
+    "LogLevel": "ERROR",
+    "PreferredAuthentications": "publickey",
+    "StrictHostKeyChecking": "no",
+    "UserKnownHostsFile": "/dev/null",
+    "GlobalKnownHostsFile": "/dev/null",
+}
+GROUP_OR_WORLD = stat.S_IWGRP | stat.S_IWOTH
+
+
+def parse_effective(text: str) -> dict[str, str]:
+    """Read ``sshd -T``: the first value of each keyword."""
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        name, _blank, value = line.partition(" ")
+        found.setdefault(name.lower(), value.strip())
+    return found
+
+
+def expand(pattern: str, *, account: str, home: str) -> Path:
+    """Return the file that a pattern of AuthorizedKeysFile stands for."""
+    text = pattern.replace("%%", "\0").replace("%u", account).replace("%h", home).replace("\0", "%")
+    return Path(home) / text
+
+
+def drop_in(*, ports: t.Sequence[int], keys_file: str, exempt: t.Sequence[str], penalties: bool) -> str:
+    """Return the guard's own settings of sshd, which are read first.
+
+    The first value counts, but ports add up: whatever other port is set, these stay.
+
+    :arg keys_file: The value of AuthorizedKeysFile without the guard's.
+    :arg penalties: Whether this sshd has PerSourcePenalties (OpenSSH 9.8 and newer).
+    """
+    lines = [
+        "# Managed by ssh-lifeline. These settings are read first, so that they cannot be set otherwise elsewhere.",
+        *(f"Port {port}" for port in ports),
+        "PubkeyAuthentication yes",
+        f"AuthorizedKeysFile {keys_file} {KEYS_FOLDER}/%u",
+        "MaxStartups 100:30:300",
+        "LoginGraceTime 120",
+        "UseDNS no",
+    ]
+    if penalties:
+        lines.append(f"PerSourcePenaltyExemptList {','.join(exempt)}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+class Logins:
+    """Logins to the guarded accounts of this host."""
+
+    def __init__(self, *, runner: CommandRunner, accounts: t.Sequence[str], port: int) -> None:
+        self._runner = runner
+        self._accounts = accounts
+        self._port = port
+
+    def prepare(self) -> None:
+        """Make the guard's key where it is missing, and let it into the accounts."""
+        KEY.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not KEY.exists():
+            argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "ssh-lifeline", "-f", str(KEY)]
+            self._runner.run(argv)
+        public = KEY.with_suffix(".pub").read_text(encoding="ascii").strip()
+        line = f'restrict,command="/bin/echo {WORD}" {public}\n'
+        KEYS_FOLDER.mkdir(mode=0o755, parents=True, exist_ok=True)
+        for account in self._accounts:
+            file = KEYS_FOLDER / account
+            if not file.exists() or file.read_text(encoding="utf-8", errors="replace") != line:
+                write_atomically(file, line.encode(), mode=0o644)
+
+    def effective(self, account: str, *, source: str = "127.0.0.1", address: str = "127.0.0.1") -> dict[str, str]:
+        """Return what sshd's files say about a login to an account."""
+        who = f"user={account},host=localhost,addr={source},laddr={address},lport={self._port}"
+        return parse_effective(self._runner.run([SSHD, "-T", "-C", who], check=False).stdout)
+
+    def trial(self, account: str) -> str:
+        """Log in to a server of its own, started with the files as they are now; return what went wrong.
+
+        So a fault is seen before a restart of the real server would meet it.
+        """
+        keys = f"{self.effective(account).get('authorizedkeysfile', '')} {KEYS_FOLDER}/%u".strip()
+        # ssh has a meaning of its own for percent signs.
+        server = f'{SSHD} -i -o LogLevel=QUIET -o "AuthorizedKeysFile={keys}"'.replace("%", "%%")
+        return self._log_in(["-o", f"ProxyCommand={server}"], account, prefix=[])
+
+    def online(self, account: str, way: Way) -> str:
+        """Log in to the real server by the probe's way in; return what went wrong."""
+        host = f"[{way.address}]" if way.version == 6 else way.address
+        proxy = f"{paths.COMMAND} connect {way.address} {self._port}"
+        options = ["-o", f"ProxyCommand={proxy}", "-o", "ProxyUseFdpass=yes", "-o", f"HostName={host}"]
+        return self._log_in(options, account, prefix=["ip", "netns", "exec", NAMESPACE])
+
+    def _log_in(self, options: t.Sequence[str], account: str, *, prefix: t.Sequence[str]) -> str:
+        given = [word for name, value in OPTIONS.items() for word in ("-o", f"{name}={value}")]
+        argv = [*prefix, *CLIENT, *options, *given, f"{account}@ssh-lifeline", "true"]
+        done = self._runner.run(argv, check=False)
+        if WORD in done.stdout:
+            return ""
+        words = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        return words[-1][:200] if words else f"no answer (exit code {done.rc})"
+
+    def key_problem(self, account: str) -> str:
+        """Tell what keeps the account's own keys from being used; an empty text for nothing."""
+        try:
+            known = pwd.getpwnam(account)
+        except KeyError:
+            return "there is no such account"
+        settings = self.effective(account)
+        patterns = [each for each in settings.get("authorizedkeysfile", "").split() if str(KEYS_FOLDER) not in each]
+        files = [expand(each, account=account, home=known.pw_dir) for each in patterns if each != "none"]
+        usable = [file for file in files if self._keys_in(file)]
+        if not usable and settings.get("authorizedkeyscommand", "none") == "none":
+            return f"no key in {', '.join(map(str, files)) or 'any file'}"
+        if settings.get("strictmodes") == "yes":
+            problems = [mode_problem(file, home=Path(known.pw_dir), uid=known.pw_uid) for file in usable]
+            if problems and all(problems):
+                return problems[0]
+        return ""
+
+    def _keys_in(self, file: Path) -> bool:
+        """Tell whether a file holds a key; ssh-keygen fails where one line of several is none."""
+        return file.is_file() and bool(self._runner.run(["ssh-keygen", "-l", "-f", str(file)], check=False).stdout)
+
+
+def mode_problem(file: Path, *, home: Path, uid: int) -> str:
+    """Tell what sshd's StrictModes has against a file: its owner or mode, or those of a folder above it."""
+    for path in (file, *file.parents):
+        try:
+            found = path.stat()
+        except OSError as error:
+            return f"{path}: {error.strerror}"
+        if found.st_uid not in (0, uid):
+            return f"{path} belongs to another user"
+        if found.st_mode & GROUP_OR_WORLD:
+            return f"{path} may be written by others"
+        if path == home:
+            break
+    return ""

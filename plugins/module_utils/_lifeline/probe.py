@@ -1,0 +1,295 @@
+# Copyright: The phoenix.webstack maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a new SSH connection from outside gets an answer, seen from this host itself.
+
+A connection to one's own address takes the loopback interface and none of the rules for the real one: such a probe
+lies. This one lives in a network namespace. What it sends is handed to the real interface as if it had come in there,
+from an address of the admins' networks, and what this host answers is caught where it would leave. So it passes every
+hook, filter and route that a real client's packets pass; only the wire is left out.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import ipaddress
+import os
+import random
+import select
+import socket
+import struct
+import threading
+import time
+import typing as t
+from pathlib import Path
+
+from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.network import OWN_LINK
+
+if t.TYPE_CHECKING:
+    from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandRunner
+    from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.network import State
+    from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import Settings
+
+NAMESPACE = "ssh-lifeline"
+INNER_LINK = "probe0"
+# Ports that no client of another host uses, so that no answer to a real one is ever caught: 1000 to 1007.
+FIRST_PORT, PORT_MASK = 1000, 0xFFF8
+# Of the blocks for documentation (RFC 5737, RFC 3849): where SSH is open to anywhere, any address will do.
+ANYWHERE = {4: "198.51.100.22", 6: "2001:db8:22::22"}
+FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
+# Of our filters on the way out; see network.OWN_FILTERS.
+PREFERENCE = {4: "1", 6: "2"}
+EVERYTHING = ["match", "u32", "0", "0"]
+CLONE_NEWNET = 0x40000000  # linux/sched.h
+IPV6_CHECKSUM = 7  # linux/in6.h: the kernel fills in the checksum at this offset
+SYN, RST, ACK = 0x02, 0x04, 0x10
+TCP_HEADER = struct.Struct("!HHIIBBHHH")
+ANSWER_SECONDS = 1.0
+
+OPEN, REFUSED, SILENT, UNKNOWN = "open", "refused", "silent", "unknown"
+
+
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """One IP version's way in: the device, the address that clients connect to, and the one the probe comes from."""
+
+    version: int
+    device: str
+    address: str
+    source: str
+    on_link: bool
+
+
+def choose_source(*, version: int, settings: Settings, local: str) -> tuple[str, bool] | None:
+    """Return an address the probe may come from, and whether it is a neighbour's; None where there is none.
+
+    :arg local: This host's address with its prefix length.
+    """
+    if not settings.admin_cidrs:
+        return ANYWHERE[version], False
+    link = ipaddress.ip_interface(local).network
+    for text in settings.networks(version):
+        network = ipaddress.ip_network(text, strict=False)
+        if network.num_addresses < 4:  # somebody's own address: his answers must not be caught
+            continue
+        address = network[-2]
+        return str(address), address in link
+    return None
+
+
+def find_ways(*, state: State, settings: Settings) -> list[Way]:
+    """Return the ways in: for each IP version the first global address, on the device of the default route if any."""
+    ways = []
+    for version in (4, 6):
+        default = next((line.split() for line in state.get(f"route{version}", []) if line.startswith("default ")), [])
+        preferred = default[default.index("dev") + 1] if "dev" in default else ""
+        places = [
+            (words[2], words[0])
+            for words in (line.split() for line in state.get("address", []))
+            if ipaddress.ip_interface(words[0]).version == version
+        ]
+        places.sort(key=lambda place: place[0] != preferred)
+        for device, local in places[:1]:
+            source = choose_source(version=version, settings=settings, local=local)
+            if source is not None and settings.admits(version):
+                ways.append(Way(version, device, local.split("/")[0], *source))
+    return ways
+
+
+def setup_commands(*, ways: t.Sequence[Way], port: int, mac: str) -> list[list[str]]:
+    """Return the commands that lay the probe's way in."""
+    inside = ["ip", "-netns", NAMESPACE]
+    nft = (
+        f"add table netdev {NAMESPACE}; add chain netdev {NAMESPACE} ingress {{ type filter hook ingress device"
+        f' "{INNER_LINK}" priority 0; policy accept; }}; add rule netdev {NAMESPACE} ingress meta pkttype set host'
+    )
+    redirect = ["action", "mirred", "ingress", "redirect", "dev", ways[0].device]
+    argvs = [
+        ["ip", "netns", "add", NAMESPACE],
+        # The real device's hardware address: what comes out here is taken for the host's own without further ado.
+        ["ip", "link", "add", OWN_LINK, "address", mac, "type", "veth", "peer", "name", INNER_LINK, "netns", NAMESPACE],
+        ["ip", "link", "set", OWN_LINK, "addrgenmode", "none"],
+        ["ip", "link", "set", OWN_LINK, "up"],
+        [*inside, "link", "set", INNER_LINK, "up"],
+        ["tc", "qdisc", "add", "dev", OWN_LINK, "clsact"],
+        ["tc", "filter", "add", "dev", OWN_LINK, "ingress", "protocol", "all", "u32", *EVERYTHING, *redirect],
+        # An answer is addressed to the gateway's hardware; in here it is for us.
+        ["ip", "netns", "exec", NAMESPACE, "nft", nft],
+    ]
+    for way in ways:
+        argvs += _way_commands(way=way, port=port, mac=mac, inside=inside)
+    return argvs
+
+
+def _way_commands(*, way: Way, port: int, mac: str, inside: list[str]) -> list[list[str]]:
+    bits, kind, protocol = (32, "ip", "ip") if way.version == 4 else (128, "ip6", "ipv6")
+    nodad = [] if way.version == 4 else ["nodad"]
+    match = ["u32", "match", kind, "dst", f"{way.source}/{bits}", "match", kind, "protocol", "6", "0xff"]
+    match += ["match", kind, "sport", str(port), "0xffff", "match", kind, "dport", str(FIRST_PORT), f"{PORT_MASK:#x}"]
+    match += ["action", "mirred", "egress", "redirect", "dev", OWN_LINK]
+    preference = ["pref", PREFERENCE[way.version]]
+    neighbour = ["ip", "neigh", "replace", way.source, "lladdr", mac, "dev", way.device, "nud", "permanent"]
+    return [
+        [*inside, "address", "add", f"{way.source}/{bits}", "dev", INNER_LINK, *nodad],
+        [*inside, "route", "add", f"{way.address}/{bits}", "dev", INNER_LINK, "src", way.source],
+        [*inside, "neigh", "replace", way.address, "lladdr", mac, "dev", INNER_LINK, "nud", "permanent"],
+        ["tc", "filter", "add", "dev", way.device, "egress", "protocol", protocol, *preference, *match],
+        *([neighbour] if way.on_link else []),
+    ]
+
+
+def is_laid() -> bool:
+    """Tell whether some process keeps a way in."""
+    return Path(f"/run/netns/{NAMESPACE}").exists() and Path(f"/sys/class/net/{OWN_LINK}").exists()
+
+
+class Probe:
+    """The probe of this host, as long as the process lives."""
+
+    def __init__(self, *, runner: CommandRunner, ways: t.Sequence[Way], port: int) -> None:
+        self.ways = list(ways)
+        self.port = port
+        self._runner = runner
+        self._sockets: dict[int, socket.socket] = {}
+
+    def set_up(self) -> None:
+        """Lay the way in anew.
+
+        :raises WebstackError: when this kernel or container does not allow it.
+        """
+        self.tear_down()
+        if not self.ways:
+            raise WebstackError("this host has no global address")
+        try:
+            self._lay()
+        except (OSError, WebstackError) as error:
+            self.tear_down()
+            raise WebstackError(str(error)) from error
+
+    def _lay(self) -> None:
+        mac = Path(f"/sys/class/net/{self.ways[0].device}/address").read_text(encoding="ascii").strip()
+        # It may be there already, with somebody else's filters.
+        for device in {way.device for way in self.ways}:
+            self._runner.run(["tc", "qdisc", "add", "dev", device, "clsact"], check=False)
+        for argv in setup_commands(ways=self.ways, port=self.port, mac=mac):
+            self._runner.run(argv)
+        self._sockets = {way.version: raw_socket(way) for way in self.ways}
+
+    def tear_down(self) -> None:
+        """Take away what an earlier process or an earlier address has left."""
+        for held in self._sockets.values():
+            held.close()
+        self._sockets = {}
+        for way in self.ways:
+            preference = PREFERENCE[way.version]
+            self._runner.run(["tc", "filter", "del", "dev", way.device, "egress", "pref", preference], check=False)
+        self._runner.run(["ip", "link", "del", OWN_LINK], check=False)
+        self._runner.run(["ip", "netns", "del", NAMESPACE], check=False)
+
+    def knock(self, way: Way) -> str:
+        """Send one SYN and tell what comes back; sshd never hears of it, since the handshake is not finished."""
+        held = self._sockets.get(way.version)
+        if held is None:
+            return UNKNOWN
+        local = FIRST_PORT + random.randrange(8)
+        sequence = random.randrange(1 << 32)
+        segment = syn_segment(way=way, local=local, port=self.port, sequence=sequence)
+        try:
+            held.sendto(segment, (way.address, 0))
+        except OSError:
+            return UNKNOWN
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while (remaining := deadline - time.monotonic()) > 0:
+            if not select.select([held], [], [], remaining)[0]:
+                break
+            answer = classify(held.recv(4096), version=way.version, local=local, port=self.port, sequence=sequence)
+            if answer:
+                return answer
+        return SILENT
+
+
+def syn_segment(*, way: Way, local: int, port: int, sequence: int) -> bytes:
+    """Return a TCP segment that asks for a connection."""
+    header = TCP_HEADER.pack(local, port, sequence, 0, 5 << 4, SYN, 64240, 0, 0)
+    if way.version == 6:  # the kernel fills it in
+        return header
+    pseudo = socket.inet_aton(way.source) + socket.inet_aton(way.address) + struct.pack("!BBH", 0, 6, len(header))
+    return header[:16] + struct.pack("!H", checksum(pseudo + header)) + header[18:]
+
+
+def checksum(data: bytes) -> int:
+    """Return the Internet checksum of an even number of bytes (RFC 1071)."""
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def classify(packet: bytes, *, version: int, local: int, port: int, sequence: int) -> str:
+    """Tell what a packet means to the SYN that was sent; an empty text for one that is about something else."""
+    start = (packet[0] & 0x0F) * 4 if version == 4 and packet else 0
+    if len(packet) < start + TCP_HEADER.size:
+        return ""
+    source, target, _own, acknowledged, _offset, flags, *_rest = TCP_HEADER.unpack_from(packet, start)
+    if (source, target) != (port, local) or acknowledged != (sequence + 1) % (1 << 32):
+        return ""
+    if flags & RST:
+        return REFUSED
+    return OPEN if flags & (SYN | ACK) == SYN | ACK else ""
+
+
+def raw_socket(way: Way) -> socket.socket:
+    """Return a socket for TCP segments inside the namespace.
+
+    A thread of its own goes there: a socket stays where it was made, and so does this process.
+    """
+    made: list[socket.socket | OSError] = []
+
+    def make() -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        try:
+            with Path(f"/run/netns/{NAMESPACE}").open("rb") as namespace:
+                if libc.setns(namespace.fileno(), CLONE_NEWNET) != 0:
+                    raise OSError(ctypes.get_errno(), "setns")
+            held = socket.socket(FAMILY[way.version], socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_TCP)
+            if way.version == 6:
+                held.setsockopt(socket.IPPROTO_IPV6, IPV6_CHECKSUM, 16)
+            held.bind((way.source, 0))
+            made.append(held)
+        except OSError as error:
+            made.append(error)
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    if isinstance(made[0], OSError):
+        raise WebstackError(f"no socket in the probe's namespace: {made[0]}")
+    return made[0]
+
+
+def connect(*, address: str, port: int, seconds: float = 5.0) -> socket.socket:
+    """Open a connection from one of the probe's ports; to be called inside the namespace.
+
+    :raises OSError: when there is no connection to be had.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    ports = list(range(FIRST_PORT, FIRST_PORT + 8))
+    random.shuffle(ports)
+    for number, local in enumerate(ports):
+        connection = socket.socket(family, socket.SOCK_STREAM)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        connection.settimeout(seconds)
+        try:
+            connection.bind(("", local))
+            connection.connect((address, port))
+        except OSError as error:
+            connection.close()
+            # In use by the connection before: try the next.
+            if error.errno not in (98, 99) or number == len(ports) - 1:
+                raise
+        else:
+            connection.settimeout(None)
+            return connection
+    raise OSError(os.strerror(98))

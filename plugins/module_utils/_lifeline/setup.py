@@ -1,0 +1,128 @@
+# Copyright: The phoenix.webstack maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the guard puts on a host beside its program: settings, units, and sshd's own settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing as t
+from pathlib import Path
+
+from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import login, paths, probe
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.daemon import SSHD
+
+if t.TYPE_CHECKING:
+    from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandRunner
+    from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import Settings
+
+UNIT_FOLDER = Path("/etc/systemd/system")
+MANAGED = "# Managed by Ansible (phoenix.webstack.ssh_lifeline)."
+SERVICE = f"""\
+{MANAGED}
+[Unit]
+Description=Keep SSH reachable
+Documentation=man:sshd(8)
+# What it has to bring back may have failed, so it waits for its end only.
+After=network.target ssh.service
+# It stays when everything else is taken down.
+IgnoreOnIsolate=yes
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+ExecStart={paths.COMMAND} run
+Restart=always
+RestartSec=1s
+WatchdogSec=30s
+TimeoutStopSec=5s
+# A server that it had to start by hand outlives it.
+KillMode=process
+OOMScoreAdjust=-900
+
+[Install]
+WantedBy=multi-user.target rescue.target
+"""
+# Costs nothing while the guard runs; starts it again where somebody has stopped it.
+TIMER = f"""\
+{MANAGED}
+[Unit]
+Description=Bring the guard of SSH back
+
+[Timer]
+OnBootSec=10s
+OnUnitInactiveSec=10s
+AccuracySec=1s
+Unit={paths.UNIT}
+
+[Install]
+WantedBy=timers.target
+"""
+SSH_SERVICE = f"""\
+{MANAGED}
+[Unit]
+StartLimitIntervalSec=0
+
+[Service]
+Restart=always
+RestartSec=1s
+# sshd says 255 when its port is taken, which may be over in a second.
+RestartPreventExitStatus=
+TimeoutStartSec=20s
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class SshServer:
+    """As much of the host's sshd as its settings depend on.
+
+    :arg keys_file: The value of AuthorizedKeysFile that the admin's own configuration gives.
+    :arg penalties: Whether it has PerSourcePenalties.
+    :arg reads_drop_ins: Whether its configuration includes the folder of drop-ins.
+    """
+
+    keys_file: str
+    penalties: bool
+    reads_drop_ins: bool
+
+
+def look_at_server(*, runner: CommandRunner, config: Path = Path("/etc/ssh/sshd_config")) -> SshServer:
+    """Ask sshd for its settings.
+
+    :raises WebstackError: when it refuses its own configuration.
+    """
+    done = runner.run([SSHD, "-T"], check=False)
+    if done.rc != 0:
+        raise WebstackError(
+            f"sshd refuses its configuration, and would not start again: {done.stderr.strip()}. Nothing was changed."
+            " Correct it; `sshd -t` tells when it is right."
+        )
+    effective = login.parse_effective(done.stdout)
+    own = [each for each in effective.get("authorizedkeysfile", "").split() if str(login.KEYS_FOLDER) not in each]
+    lines = (line.split() for line in config.read_text(encoding="utf-8", errors="replace").splitlines())
+    includes = any(words[:1] and words[0].lower() == "include" and "sshd_config.d" in words[1] for words in lines)
+    return SshServer(
+        keys_file=" ".join(own) or ".ssh/authorized_keys",
+        penalties="persourcepenalties" in effective,
+        reads_drop_ins=includes,
+    )
+
+
+def host_files(*, settings: Settings, server: SshServer) -> dict[Path, tuple[str, int]]:
+    """Return what has to be on the host: text and mode by path."""
+    files = {
+        paths.SETTINGS: (json.dumps(dataclasses.asdict(settings), indent=1) + "\n", 0o600),
+        UNIT_FOLDER / paths.UNIT: (SERVICE, 0o644),
+        UNIT_FOLDER / "ssh-lifeline.timer": (TIMER, 0o644),
+        UNIT_FOLDER / "ssh.service.d" / "ssh-lifeline.conf": (SSH_SERVICE, 0o644),
+    }
+    if server.reads_drop_ins:
+        # Neither an admin who mistyped nor the guard itself is to be turned away for a while.
+        exempt = settings.admin_cidrs or tuple(probe.ANYWHERE.values())
+        text = login.drop_in(
+            ports=settings.ports, keys_file=server.keys_file, exempt=exempt, penalties=server.penalties
+        )
+        files[login.DROP_IN] = (text, 0o644)
+    return files

@@ -1,0 +1,169 @@
+# Copyright: The phoenix.webstack maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the kernel tells by itself: changes of the firewall, of the network, and of files."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import socket
+import struct
+import time
+import typing as t
+from pathlib import Path
+
+FIREWALL, NETWORK, FILES, DAEMON, TICK = "firewall", "network", "files", "daemon", "tick"
+
+# linux/netlink.h, linux/rtnetlink.h, linux/netfilter/nfnetlink.h: Python knows the family only.
+NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
+RTNLGRP = {"link": 1, "tc": 4, "ipv4_ifaddr": 5, "ipv4_route": 7, "ipv4_rule": 8, "ipv6_ifaddr": 9}
+RTNLGRP.update({"ipv6_route": 11, "ipv6_rule": 19})
+NFNLGRP_NFTABLES = 7
+NFNL_SUBSYS_NFTABLES = 10
+# Tables, chains and rules (linux/netfilter/nf_tables.h). Elements of sets come and go all the time.
+NFT_STRUCTURE = frozenset(range(9))
+NETLINK_HEADER = struct.Struct("=IHHII")
+
+# linux/inotify.h
+IN_ATTRIB, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE = 0x4, 0x8, 0x100, 0x200
+IN_MOVED, IN_DELETE_SELF, IN_MOVE_SELF, IN_ONLYDIR = 0xC0, 0x400, 0x800, 0x1000000
+IN_IGNORED = 0x8000
+IN_CHANGES = IN_ATTRIB | IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED | IN_DELETE_SELF | IN_MOVE_SELF
+IN_NONBLOCK = 0x800
+INOTIFY_EVENT = struct.Struct("iIII")
+LARGEST_READ = 1 << 16
+# Several changes that belong together are looked at once.
+SETTLE_SECONDS = 0.05
+
+
+def bit(group: int) -> int:
+    """Return the bit of a multicast group in the mask that bind(2) takes."""
+    return 1 << (group - 1)
+
+
+def changes_structure(data: bytes) -> bool:
+    """Tell whether netlink messages of nftables are about tables, chains or rules."""
+    offset = 0
+    while offset + NETLINK_HEADER.size <= len(data):
+        length, kind, _flags, _sequence, _port = NETLINK_HEADER.unpack_from(data, offset)
+        if kind >> 8 == NFNL_SUBSYS_NFTABLES and kind & 0xFF in NFT_STRUCTURE:
+            return True
+        offset += max(NETLINK_HEADER.size, (length + 3) & ~3)
+    return False
+
+
+class Inotify:
+    """Folders of which every change is told. Missing ones are taken up as soon as they appear."""
+
+    def __init__(self) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self.descriptor = self._libc.inotify_init1(IN_NONBLOCK | os.O_CLOEXEC)
+        self._watched: dict[int, Path] = {}
+
+    def follow(self, folders: t.Collection[Path]) -> None:
+        """Watch just these folders, as many of them as there are."""
+        if self.descriptor < 0:  # no instance to be had: the ticks have to do
+            return
+        for watch, folder in list(self._watched.items()):
+            if folder not in folders:
+                self._libc.inotify_rm_watch(self.descriptor, watch)
+                del self._watched[watch]
+        for folder in set(folders) - set(self._watched.values()):
+            watch = self._libc.inotify_add_watch(self.descriptor, os.fsencode(folder), IN_CHANGES | IN_ONLYDIR)
+            if watch >= 0:
+                self._watched[watch] = folder
+
+    def changed(self) -> bool:
+        """Tell whether anything changed in the folders; what it was, a look at the files themselves tells."""
+        try:
+            data = os.read(self.descriptor, LARGEST_READ)
+        except BlockingIOError:
+            return False
+        offset = 0
+        while offset < len(data):
+            watch, mask, _cookie, length = INOTIFY_EVENT.unpack_from(data, offset)
+            if mask & IN_IGNORED:  # the folder is gone; it is taken up again when there is a new one
+                self._watched.pop(watch, None)
+            offset += INOTIFY_EVENT.size + length
+        return True
+
+
+class Watcher:
+    """Waits for whatever may have closed SSH."""
+
+    def __init__(self) -> None:
+        self._firewall = _netlink(NETLINK_NETFILTER, bit(NFNLGRP_NFTABLES))
+        self._network = _netlink(NETLINK_ROUTE, sum(bit(group) for group in RTNLGRP.values()))
+        self.files = Inotify()
+        self._daemon: int | None = None
+
+    def follow_process(self, pid: int | None) -> None:
+        """Be told when this process ends."""
+        if self._daemon is not None:
+            os.close(self._daemon)
+            self._daemon = None
+        if pid is not None:
+            try:
+                self._daemon = os.pidfd_open(pid)
+            except OSError:  # it ended already; the next tick sees that nobody listens
+                self._daemon = None
+
+    def wait(self, seconds: float) -> set[str]:
+        """Return what happened within that time: topics, of which the tick says that nothing else did."""
+        topics = self._poll(seconds)
+        if not topics:
+            return {TICK}
+        end = time.monotonic() + SETTLE_SECONDS
+        while time.monotonic() < end:
+            topics |= self._poll(max(0.0, end - time.monotonic()))
+        return topics
+
+    def _poll(self, seconds: float) -> set[str]:
+        sources: dict[int, str] = {self._firewall.fileno(): FIREWALL, self._network.fileno(): NETWORK}
+        if self.files.descriptor >= 0:
+            sources[self.files.descriptor] = FILES
+        if self._daemon is not None:
+            sources[self._daemon] = DAEMON
+        ready, _write, _error = select.select(list(sources), [], [], seconds)
+        topics = {sources[descriptor] for descriptor in ready}
+        if FIREWALL in topics and not any(changes_structure(data) for data in _drain(self._firewall)):
+            topics.discard(FIREWALL)
+        if NETWORK in topics:
+            _drain(self._network)
+        if FILES in topics and not self.files.changed():
+            topics.discard(FILES)
+        if DAEMON in topics:
+            self.follow_process(None)
+        return topics
+
+
+def _netlink(protocol: int, groups: int) -> socket.socket:
+    """Return a socket that hears of changes; many at once overflow it, which is a change as well."""
+    heard = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, protocol)
+    heard.bind((0, groups))
+    return heard
+
+
+# What stands for messages that were lost.
+OVERFLOW = NETLINK_HEADER.pack(NETLINK_HEADER.size, NFNL_SUBSYS_NFTABLES << 8, 0, 0, 0)
+
+
+def _drain(heard: socket.socket) -> list[bytes]:
+    """Return every message that waits."""
+    found = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            found.append(_receive(heard))
+    return found
+
+
+def _receive(heard: socket.socket) -> bytes:
+    try:
+        return heard.recv(LARGEST_READ)
+    except BlockingIOError:
+        raise
+    except OSError:  # ENOBUFS
+        return OVERFLOW

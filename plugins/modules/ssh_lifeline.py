@@ -1,0 +1,167 @@
+#!/usr/bin/python
+# Copyright: The phoenix.webstack maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ssh_lifeline
+short_description: Keep SSH reachable on a host by a guard of its own
+version_added: "0.2.0"
+description:
+  - Puts the program C(ssh-lifeline), its settings and its units on a host, and has the guard run, now and after a boot.
+  - Settings of sshd are tried by a real login before they stay; otherwise they are taken back and the task fails.
+  - The guard takes what a login needs, as it is now, for the state to go back to. A host on which a login of one of
+    the accounts would fail is refused.
+author:
+  - The phoenix.webstack maintainers (@phoenix-webstack)
+options:
+  accounts:
+    description:
+      - Accounts whose login by SSH key is held.
+      - An empty list stands for the one that this task has come by.
+    type: list
+    elements: str
+    default: []
+  admin_cidrs:
+    description: Networks from which SSH is accepted; none means anywhere.
+    type: list
+    elements: str
+    default: []
+  ports:
+    description: Ports on which sshd has to be reachable.
+    type: list
+    elements: int
+    default: [22]
+  port_thief:
+    description: What becomes of another process that listens on one of them.
+    type: str
+    choices: [stop, report]
+    default: stop
+  check_seconds:
+    description: How often a login is tried when nothing happens.
+    type: int
+    default: 300
+  metrics:
+    description: File for the textfile collector of node_exporter; empty for none.
+    type: str
+    default: ""
+attributes:
+  check_mode:
+    description: Tells which files it would write.
+    support: full
+  diff_mode:
+    description: Shows the settings; of the program only the names of the files.
+    support: full
+  idempotent:
+    description: Compares the content first.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Keep SSH reachable for the admin
+  phoenix.webstack.ssh_lifeline:
+    accounts: [admin]
+"""
+
+RETURN = r"""
+command:
+  description: The command.
+  returned: success
+  type: str
+version:
+  description: The version of the program.
+  returned: success
+  type: str
+files:
+  description: The files that were written.
+  returned: success
+  type: list
+  elements: str
+"""
+
+import os
+import typing as t
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.phoenix.webstack.plugins.module_utils._command import ModuleCommandRunner
+from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import cli, install, paths, program, setup
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import Settings
+
+ENABLED = ("ssh-lifeline.service", "ssh-lifeline.timer")
+
+
+def argument_spec() -> dict[str, dict[str, t.Any]]:
+    """Return the module's options."""
+    return {
+        "accounts": {"type": "list", "elements": "str", "default": []},
+        "admin_cidrs": {"type": "list", "elements": "str", "default": []},
+        "ports": {"type": "list", "elements": "int", "default": [22]},
+        "port_thief": {"type": "str", "choices": ["stop", "report"], "default": "stop"},
+        "check_seconds": {"type": "int", "default": 300},
+        "metrics": {"type": "str", "default": ""},
+    }
+
+
+def as_settings(params: t.Mapping[str, t.Any]) -> Settings:
+    """Return the options as the guard's settings."""
+    return Settings(
+        # sudo leaves the name of the account that it was called from.
+        accounts=tuple(params["accounts"]) or (os.environ.get("SUDO_USER") or "root",),
+        admin_cidrs=tuple(params["admin_cidrs"]),
+        ports=tuple(params["ports"]),
+        port_thief=params["port_thief"],
+        check_seconds=params["check_seconds"],
+        metrics=params["metrics"],
+    )
+
+
+def describe(files: t.Mapping[Path, str]) -> str:
+    """Return files as lines that read well in a diff."""
+    return "".join(f"# {path}\n{text}" for path, text in sorted(files.items()))
+
+
+def run(module: AnsibleModule) -> dict[str, t.Any]:
+    """Compare, write, prove, and return the module's result."""
+    runner = ModuleCommandRunner(module=module)
+    settings = as_settings(module.params)
+    ours = setup.host_files(settings=settings, server=setup.look_at_server(runner=runner))
+    wanted = {**program.wanted_files(files=program.sources()), **ours}
+    changed = install.differing(wanted)
+    idle = [unit for unit in ENABLED if not install.runs(runner=runner, unit=unit)]
+    if (changed or idle) and not module.check_mode:
+        undo = install.write_all({path: wanted[path] for path in changed})
+        try:
+            install.put_in_force(runner=runner, changed=changed, units=ENABLED)
+        except WebstackError:
+            undo()
+            install.put_back_in_force(runner=runner)
+            raise
+    shown = [path for path in changed if path in ours]
+    return {
+        "changed": bool(changed or idle),
+        "files": [str(path) for path in changed],
+        "version": cli.VERSION,
+        "command": str(paths.COMMAND),
+        "diff": {
+            "before": describe({path: install.text_of(path) for path in shown}),
+            "after": describe({path: ours[path][0] for path in shown}) + "".join(f"{unit} runs\n" for unit in idle),
+        },
+    }
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    try:
+        result = run(module)
+    except WebstackError as error:
+        module.fail_json(msg=error.message, **error.data)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
