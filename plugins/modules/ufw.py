@@ -127,6 +127,12 @@ installed:
   description: Whether ufw is installed. It can be missing in check mode only.
   returned: always
   type: bool
+differs:
+  description:
+    - Whether the firewall was not as asked for before the module ran, or is not known to stay so, because an earlier
+      change on the host is still to be confirmed (M(phoenix.webstack.ssh_confirm)).
+  returned: success
+  type: bool
 rules:
   description: The rules in force after the module ran (in check mode, those that would be), as O(rules) takes them.
   returned: success
@@ -188,6 +194,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.phoenix.webstack.plugins.module_utils._command import ModuleCommandRunner
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import paths
 from ansible_collections.phoenix.webstack.plugins.module_utils._ufw.apply import apply_plan
 from ansible_collections.phoenix.webstack.plugins.module_utils._ufw.plan import make_plan
 from ansible_collections.phoenix.webstack.plugins.module_utils._ufw.request import check_request, look_around
@@ -232,8 +239,10 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     if not surroundings.listeners:
         module.warn("No sshd was found listening or configured on this host; the guard opens port 22 in any case.")
     rules, _others = read_rules(stored={family: file.stored for family, file in plan.user_files.items()})
+    changed = plan.changed or bool(boot)
     return {
-        "changed": plan.changed or bool(boot),
+        "changed": changed,
+        "differs": changed or paths.ARMED.exists(),
         "diff": {"before": plan.before_text + boot.format("no"), "after": plan.after_text + boot.format("yes")},
         "installed": state.installed,
         "rules": [rule.as_dict() for rule in rules],

@@ -60,7 +60,6 @@ ATTEMPTS = 3
 LOCK_SECONDS = 120.0
 COMMAND_SECONDS = 30.0
 BY_HAND, EXPIRED, RESTART, CUT_OFF = "hand", "expired", "restart", "cut-off"
-LOOK = "ansible-playbook phoenix.webstack.check_access"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +120,7 @@ class Timer:
         options = [
             f"--unit={name}",
             f"--description=Take back a change of SSH unless it is confirmed ({switch})",
-            f"--on-active={seconds}",
+            self._when(seconds),
             "--timer-property=AccuracySec=100ms",
             "--property=Type=oneshot",
             "--property=SyslogIdentifier=ssh-lifeline",
@@ -133,6 +132,19 @@ class Timer:
         ]
         command = [str(paths.COMMAND), "rollback", switch, "--because", EXPIRED]
         self._runner.run(["systemd-run", *options, *command])
+
+    def _when(self, seconds: int) -> str:
+        """Return the time as an option: counted from the start of systemd, as only that is a fixed point.
+
+        ``--on-active`` would begin anew whenever somebody has systemd read its units again, which is part of many a
+        change; and the clock may be set.
+        """
+        show = ["systemctl", "show", "--value", "--property=UserspaceTimestampMonotonic"]
+        began = self._runner.run(show, check=False).stdout.strip()
+        if not began.isdigit():
+            return f"--on-active={seconds}"
+        uptime = time.clock_gettime(time.CLOCK_MONOTONIC) - int(began) / 1e6
+        return f"--on-startup={uptime + seconds:.3f}"
 
     def runs(self, name: str) -> bool:
         """Whether a timer is there; none outlives a restart."""
@@ -511,7 +523,8 @@ def _run_rollback(options: argparse.Namespace) -> int:
             return {"rolled_back": None}, "There is nothing to roll back."
         if done.problems:
             raise WebstackError(f"{done}.", rolled_back=_as_dict(done))
-        return {"rolled_back": _as_dict(done)}, f"{done}."
+        # The journal has it all already, which is where systemd would write this too.
+        return {"rolled_back": _as_dict(done)}, f"{done}." if options.because == BY_HAND else ""
 
     return _answer(roll_back, as_json=options.json)
 
@@ -523,11 +536,13 @@ def _answer(act: t.Callable[[], tuple[dict[str, t.Any], str]], *, as_json: bool)
     except (WebstackError, OSError) as error:
         message = error.message if isinstance(error, WebstackError) else f"{error}. Nothing was changed."
         data = error.data if isinstance(error, WebstackError) else {}
-        tell(message, priority=syslog.LOG_ERR)
+        if "rolled_back" not in data:  # which is in the journal
+            tell(message, priority=syslog.LOG_ERR)
         if as_json:
             print(json.dumps({"failed": True, "msg": message, **data}))
         else:
             print(f"ssh-lifeline: {message}", file=sys.stderr)
         return 1
-    print(json.dumps(answer) if as_json else text)
+    if as_json or text:
+        print(json.dumps(answer) if as_json else text)
     return 0

@@ -248,12 +248,15 @@ class Host:
         new_ssh = any(path.startswith(("etc/ssh", f"{SYSTEMD}/ssh")) for path in files)
         done: list[str] = []
         problems: list[str] = []
-        if new_ssh and (bad := self._bad_configuration()):
+        if new_ssh and now[SSH].active and (bad := self._bad_configuration()):
             # It was so before the change already; the sshd that runs is all there is.
             new_ssh = False
             problems.append(f"sshd was not restarted, since it would not start: {bad}")
         commands += running(now=now, wanted=wanted.units, renew=(SSH, SOCKET) if new_ssh else ())
         for command in commands:
+            if command[0] == "restart":
+                # Many failed attempts within seconds would have it refuse this one.
+                self._systemctl("reset-failed", command[1])
             error = self._systemctl(*command)
             (problems if error else done).append(f"systemctl {' '.join(command)}{f': {error}' if error else ''}")
         return done, problems + self._wait_for_ssh(wanted.ports)
@@ -309,6 +312,5 @@ def running(
         if is_active and not unit.active:
             stops.append(("stop", name))
         elif unit.active and (not is_active or name in renew):
-            # Many failed attempts within seconds would have it refuse this one.
-            starts += [("reset-failed", name), ("restart", name)] if name in (SSH, SOCKET) else [("start", name)]
+            starts.append(("restart" if name in (SSH, SOCKET) else "start", name))
     return stops + starts

@@ -13,7 +13,7 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.is_dir())
 # Variables of several roles, named for what they are rather than for one role.
-SHARED = ("ssh_admin_cidrs",)
+SHARED = ("ssh_admin_cidrs", "ssh_rollback_seconds", "ssh_rollback_label")
 
 
 def read(path: pathlib.Path) -> t.Any:
