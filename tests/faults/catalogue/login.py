@@ -22,7 +22,9 @@ def pam(*lines: str) -> str:
 FAULTS = (
     # -- accounts
     Fault("S15", "/etc/nologin", "touch /etc/nologin", BOTH),
-    Fault("S15b", "/etc/nologin on a file system made read-only", "touch /etc/nologin; mount -o remount,ro /", BOTH),
+    Fault(
+        "S15b", "/etc/nologin on a file system made read-only", "touch /etc/nologin; mount -o remount,bind,ro / /", BOTH
+    ),
     Fault("S18", "accounts expired", "chage -E 0 root; chage -E 0 admin", BOTH),
     Fault("S18b", "a shell that does not exist", "usermod -s /bin/fish root; usermod -s /bin/fish admin", BOTH),
     Fault("S18c", "passwords locked", "passwd -l root; passwd -l admin", NEITHER),
@@ -38,7 +40,7 @@ FAULTS = (
         BOTH,
     ),
     Fault("S40e", "/etc/passwd emptied", "truncate -s 0 /etc/passwd", BOTH),
-    Fault("S40f", "/etc/passwd readable by nobody", "chmod 000 /etc/passwd", BOTH),
+    Fault("S40f", "/etc/passwd readable by nobody", "chmod 000 /etc/passwd", NEITHER),
     Fault("S40g", "/etc/shadow removed", "rm /etc/shadow", BOTH),
     Fault("S40h", "/etc/group emptied", "truncate -s 0 /etc/group", NEITHER),
     Fault("S40i", "root's uid is not 0", "sed -i 's/^root:x:0/root:x:4243/' /etc/passwd", BOTH),
@@ -51,7 +53,7 @@ FAULTS = (
     Fault("S10", "homes writable by all", "chmod 777 /root /home/admin", BOTH),
     Fault("S10b", "authorized_keys owned by nobody, writable by all", f"chown nobody {KEYS}; chmod 666 {KEYS}", BOTH),
     Fault("S10c", "homes owned by nobody", "chown -R nobody /root /home/admin", BOTH),
-    Fault("S10d", "/home writable by all", "chmod 777 /home", BOTH),
+    Fault("S10d", "/home writable by all", "chmod 777 /home", NEITHER),
     Fault("S10e", "/home readable by nobody", "chmod 000 /home", BOTH),
     Fault("S11", "authorized_keys removed", f"rm {KEYS}", BOTH),
     Fault("S11b", "authorized_keys emptied", f"truncate -s 0 {KEYS}", BOTH),
@@ -90,8 +92,7 @@ FAULTS = (
         "for home in /root /home/admin; do printf 'exec sleep 600\\n' >$home/.bashrc; done",
         BOTH,
     ),
-    Fault("S31", "chmod 700 /", "chmod 700 /", NEITHER),
-    Fault("S31b", "/ owned and writable by somebody else", "chown admin /; chmod 777 /", BOTH),
+    Fault("S31", "chmod 700 /", "chmod 700 /", BOTH),
     Fault("S31c", "chmod -R 777 /etc/ssh and restart", f"chmod -R 777 /etc/ssh; {RESTART}", BOTH),
     # -- PAM
     Fault("S20", "PAM: deny in sshd's stack", pam("account required pam_deny.so"), BOTH),
@@ -106,7 +107,7 @@ FAULTS = (
         "S20d",
         "limits: maxlogins 0",
         "printf '* hard maxlogins 0\\nroot hard maxlogins 0\\n' >>/etc/security/limits.conf",
-        NEITHER,
+        BOTH,
     ),
     Fault(
         "S20e", "limits: nproc 0", "printf '* hard nproc 0\\nroot hard nproc 0\\n' >>/etc/security/limits.conf", BOTH
@@ -163,8 +164,11 @@ FAULTS = (
     ),
     Fault(
         "S19c",
-        "apt-get autoremove takes libpam-systemd, sudo and the server",
-        "DEBIAN_FRONTEND=noninteractive apt-get -y purge sudo libpam-systemd openssh-server openssh-client",
+        "apt-get purge of sudo, libpam-systemd, client and server",
+        """
+        export DEBIAN_FRONTEND=noninteractive SUDO_FORCE_REMOVE=yes
+        apt-get -y purge sudo libpam-systemd openssh-server openssh-client
+        """,
         BOTH,
     ),
     Fault("S23", "/run/sshd removed", "rm -rf /run/sshd", BOTH),
@@ -172,7 +176,7 @@ FAULTS = (
         "S23b",
         "/run/sshd of a wrong owner, restart",
         f"chown nobody /run/sshd; chmod 777 /run/sshd; {RESTART}",
-        ("12",),
+        NEITHER,
     ),
     Fault("S23c", "/run/sshd replaced by a file", "rm -rf /run/sshd; touch /run/sshd", BOTH),
     Fault("S35", "sshd not executable, restart", f"chmod 000 /usr/sbin/sshd; {RESTART}", BOTH),
@@ -189,10 +193,7 @@ FAULTS = (
     Fault("S35g", "/bin/bash not executable", "chmod 000 /bin/bash", BOTH),
     Fault("S35h", "/bin/bash says nothing and ends", "cp /bin/false /tmp/false; mv /tmp/false /bin/bash", BOTH),
     Fault("S35i", "/bin/sh leads nowhere", "ln -sfn /bin/missing /bin/sh", NEITHER),
-    Fault("S37", "/dev/null replaced by a file", "rm /dev/null; touch /dev/null; chmod 600 /dev/null", BOTH),
-    Fault(
-        "S37b", "/dev/urandom and /dev/null readable by nobody", "chmod 000 /dev/null /dev/urandom /dev/random", BOTH
-    ),
+    Fault("S37", "/dev/null replaced by a file", "rm /dev/null; touch /dev/null; chmod 600 /dev/null", NEITHER),
     Fault(
         "S38",
         "kill -STOP of systemd-logind",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults.model import BOTH, NEITHER, Fault
+from tests.faults.model import BOTH, Fault
 
 FAULTS = (
     Fault("R01", "ip route del default", "ip route del default; ip -6 route del default", BOTH),
@@ -80,7 +80,7 @@ FAULTS = (
         """,
         BOTH,
     ),
-    Fault("R16", "another hardware address for eth0", "ip link set eth0 address 02:00:00:00:01:99", NEITHER),
+    Fault("R16", "another hardware address for eth0", "ip link set eth0 address 02:00:00:00:01:99", BOTH),
     Fault("R17", "ip link set eth0 mtu 68", "ip link set eth0 mtu 68", BOTH),
     Fault(
         "R18",
@@ -111,12 +111,6 @@ FAULTS = (
         BOTH,
     ),
     Fault(
-        "R23",
-        "the gateway's address taken by the host itself",
-        "ip addr add $GATEWAY4/32 dev lo; ip addr add $GATEWAY6/128 dev lo",
-        BOTH,
-    ),
-    Fault(
         "R24",
         "the admins' addresses taken by the host itself",
         """
@@ -133,7 +127,7 @@ FAULTS = (
         printf '%s\\n' '[Match]' Name=eth0 '[Network]' DHCP=yes >/etc/systemd/network/50-eth0.network
         systemctl enable --now systemd-networkd; sleep 2
         """,
-        BOTH,
+        ("13",),
     ),
     Fault(
         "R26",
@@ -167,7 +161,7 @@ FAULTS = (
         "R30",
         "a network on lo that holds the admins' (198.0.0.1/8)",
         "ip addr add 198.0.0.1/8 dev lo",
-        NEITHER,
+        BOTH,
     ),
     Fault(
         "R31",

@@ -90,9 +90,10 @@ FAULTS = (
     ),
     Fault(
         "S22o",
-        "drop-in: requires a unit that does not exist",
-        unit("[Unit]", "Requires=missing.service", "After=missing.service"),
-        BOTH,
+        "drop-in: requires a unit that does not exist, then a reboot",
+        unit("[Unit]", "Requires=missing.service", "After=missing.service", then=":"),
+        ("13",),
+        reboot=True,
     ),
     Fault("S22p", "drop-in: RuntimeMaxSec=3, Restart=no", unit("[Service]", "RuntimeMaxSec=3", "Restart=no"), BOTH),
     Fault("S22q", "set-property: IPAddressDeny=any", "systemctl set-property ssh.service IPAddressDeny=any", BOTH),
@@ -167,7 +168,7 @@ FAULTS = (
         "S05f",
         "a second Subsystem sftp, restart",
         f"echo 'Subsystem sftp internal-sftp' >>/etc/ssh/sshd_config; {RESTART}",
-        NEITHER,
+        ("12",),
     ),
     Fault(
         "S05g",
@@ -232,7 +233,6 @@ FAULTS = (
     Fault("S09n", "Ciphers that do not exist, restart", configured("Ciphers rot13"), BOTH),
     Fault("S09o", "a key exchange that clients refuse", configured("KexAlgorithms diffie-hellman-group1-sha1"), BOTH),
     Fault("S09p", "AuthorizedKeysCommand without its user", configured("AuthorizedKeysCommand /bin/true"), BOTH),
-    Fault("S09q", "ChannelTimeout of a second", configured("ChannelTimeout *=1s"), NEITHER),
     Fault("S12", "host keys removed, restart", f"rm /etc/ssh/ssh_host_*; {RESTART}", BOTH),
     Fault("S12b", "host keys readable by all, restart", f"chmod 644 /etc/ssh/ssh_host_*_key; {RESTART}", BOTH),
     Fault("S12c", "host keys made anew, restart", f"rm /etc/ssh/ssh_host_*; ssh-keygen -qA; {RESTART}", BOTH),
@@ -259,7 +259,7 @@ FAULTS = (
         BOTH,
     ),
     Fault("S16d", "PerSourceMaxStartups 0", configured("PerSourceMaxStartups 0"), BOTH),
-    Fault("S28", "PerSourcePenalties: the admin's own failed logins", ":", NEITHER, bad_logins=8, one_source=True),
+    Fault("S28", "PerSourcePenalties: the admin's own failed logins", ":", ("13",), bad_logins=8, one_source=True),
     Fault(
         "S28b",
         "PerSourcePenalties of an hour, then one failed login",
@@ -281,7 +281,7 @@ FAULTS = (
         "UseDNS yes, and name servers that do not answer",
         "printf 'nameserver 203.0.113.53\\nnameserver 203.0.113.54\\n' >/etc/resolv.conf; "
         + configured("UseDNS yes", "LoginGraceTime 10"),
-        BOTH,
+        NEITHER,
     ),
     # -- the port
     Fault(

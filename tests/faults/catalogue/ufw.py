@@ -28,7 +28,7 @@ FAULTS = (
         burst=12,
         one_source=True,
     ),
-    Fault("U11", "ufw default deny outgoing", "ufw default deny outgoing", ("13",)),
+    Fault("U11", "ufw default deny outgoing", "ufw default deny outgoing", NEITHER),
     Fault(
         "U12",
         "ufw prepend deny out to the admins' networks",
