@@ -119,8 +119,8 @@ class Daemon:
         other = SERVICE if unit == SOCKET else SOCKET
         if unit == SERVICE:  # a socket that somebody switched on holds the service back
             self._runner.run(["systemctl", "stop", other], check=False)
-        self._runner.run(["systemctl", "--no-block", "restart" if restart else "start", unit], check=False)
-        return self._wait_for_listener()
+        done = self._runner.run(["systemctl", "--no-block", "restart" if restart else "start", unit], check=False)
+        return done.rc == 0 and self._wait_for_listener(unit)
 
     def repair_units(self, unit: str) -> None:
         """Undo what keeps systemd from starting the server, once the files are right."""
@@ -135,13 +135,19 @@ class Daemon:
         self._runner.run([SSHD], check=False)
         return self._wait_for_listener()
 
-    def _wait_for_listener(self) -> bool:
+    def _wait_for_listener(self, unit: str = "") -> bool:
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end:
             if any(each.rightful for each in self.holders()):
                 return True
-            time.sleep(0.05)
+            if unit and self._has_failed(unit):
+                return False
+            time.sleep(0.1)
         return False
+
+    def _has_failed(self, unit: str) -> bool:
+        shown = self._runner.run(["systemctl", "show", "--property=SubState", "--value", unit], check=False)
+        return shown.stdout.strip() in ("failed", "auto-restart")
 
     # -- processes
 

@@ -16,6 +16,7 @@ what is less so, and looks again after each rung:
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 import struct
@@ -39,6 +40,7 @@ if t.TYPE_CHECKING:
 TICK_SECONDS = 2.0
 FIREWALL_SECONDS = 10.0  # how often it is looked at without an event: the older iptables tells of nothing
 RETRY_SECONDS = 10.0  # after a login that failed and could not be mended
+MENDED_SECONDS = 2.0  # for what was mended to show
 DPKG_LOCK = Path("/var/lib/dpkg/lock-frontend")
 FLOCK = struct.Struct("hhqqi")
 
@@ -237,28 +239,38 @@ class Guard:
             self._lay_probe()
             self._voice.tell("network", "found", f"the address {lost[0].address} was replaced", priority=report.NOTICE)
 
-    def _closed(self) -> dict[int, str]:
-        """Return the IP versions over which a new connection gets no answer, with what came instead."""
-        ways = self._probe.ways if self._probe else []
-        answers = {way.version: self._probe.knock(way) for way in ways} if self._probe else {}
-        if probe.SILENT in answers.values():  # one packet may be lost
-            answers = {way.version: self._probe.knock(way) for way in ways} if self._probe else {}
-        return {version: answer for version, answer in answers.items() if answer in (probe.SILENT, probe.REFUSED)}
+    def _closed(self, *, patience: float = 0.0) -> dict[int, str]:
+        """Return the IP versions over which a new connection gets no answer, with what came instead.
+
+        :arg patience: Seconds for an answer that may need a while, since something was just mended.
+        """
+        if self._probe is None:
+            return {}
+        end = time.monotonic() + patience
+        # One packet may be lost, so there is a second; a machine under load may be slow, so that one has more time.
+        for seconds in itertools.chain((0.3, 0.7), itertools.repeat(0.5)):
+            answers = self._probe.knock(seconds=seconds)
+            closed = {version: answer for version, answer in answers.items() if answer in (probe.SILENT, probe.REFUSED)}
+            if not closed or (seconds != 0.3 and time.monotonic() >= end):
+                break
+            if patience and probe.SILENT not in closed.values():
+                time.sleep(0.1)
+        return closed
 
     def _reopen(self, closed: t.Mapping[int, str]) -> None:
         """Climb the ladder until new connections get an answer."""
         words = ", ".join(f"{answer} over IPv{version}" for version, answer in sorted(closed.items()))
         self._hold_firewall()
         for rung in (self._mend_network, self._mend_listener, self._mend_units):
-            if not self._closed():
-                break
-            rung(words)
-        still = self._closed()
-        if still:
-            self._voice.tell_once("network", f"new connections are {words}, and nothing that is known helps")
-        else:
-            self._voice.settle("network")
-            self._voice.tell("network", "healed", f"new connections were {words}", priority=report.WARNING)
+            closed = self._closed()
+            if closed:
+                rung(words)
+                closed = self._closed(patience=MENDED_SECONDS)
+            if not closed:
+                self._voice.settle("network")
+                self._voice.tell("network", "healed", f"new connections were {words}", priority=report.WARNING)
+                return
+        self._voice.tell_once("network", f"new connections are {words}, and nothing that is known helps")
 
     def _mend_network(self, _words: str) -> None:
         for command in self._network.restore(good=self._memory.network) if self._memory.network else []:
@@ -312,8 +324,7 @@ class Guard:
             problem = self._logins.key_problem(account)
             if problem:
                 return f"{account}: {problem}"
-            # A loaded machine may be too slow once.
-            problem = self._logins.trial(account) and self._logins.trial(account)
+            problem = self._logins.trial(account)
             if problem:
                 return f"{account} could not log in: {problem}"
         return ""
@@ -323,7 +334,7 @@ class Guard:
         ways = self._probe.ways if self._probe else []
         for account in self.settings.accounts:
             for way in ways[:1]:
-                problem = self._logins.online(account, way) and self._logins.online(account, way)
+                problem = self._logins.online(account, way)
                 if problem:
                     return f"{account} cannot log in over IPv{way.version}: {problem}"
         return ""

@@ -11,6 +11,7 @@ hook, filter and route that a real client's packets pass; only the wire is left 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import dataclasses
 import ipaddress
@@ -46,7 +47,6 @@ CLONE_NEWNET = 0x40000000  # linux/sched.h
 IPV6_CHECKSUM = 7  # linux/in6.h: the kernel fills in the checksum at this offset
 SYN, RST, ACK = 0x02, 0x04, 0x10
 TCP_HEADER = struct.Struct("!HHIIBBHHH")
-ANSWER_SECONDS = 1.0
 
 OPEN, REFUSED, SILENT, UNKNOWN = "open", "refused", "silent", "unknown"
 
@@ -188,26 +188,34 @@ class Probe:
         self._runner.run(["ip", "link", "del", OWN_LINK], check=False)
         self._runner.run(["ip", "netns", "del", NAMESPACE], check=False)
 
-    def knock(self, way: Way) -> str:
-        """Send one SYN and tell what comes back; sshd never hears of it, since the handshake is not finished."""
-        held = self._sockets.get(way.version)
-        if held is None:
-            return UNKNOWN
-        local = FIRST_PORT + random.randrange(8)
-        sequence = random.randrange(1 << 32)
-        segment = syn_segment(way=way, local=local, port=self.port, sequence=sequence)
-        try:
-            held.sendto(segment, (way.address, 0))
-        except OSError:
-            return UNKNOWN
-        deadline = time.monotonic() + ANSWER_SECONDS
-        while (remaining := deadline - time.monotonic()) > 0:
-            if not select.select([held], [], [], remaining)[0]:
+    def knock(self, *, seconds: float) -> dict[int, str]:
+        """Send one SYN by each way and tell, by IP version, what comes back within that time.
+
+        sshd never hears of it, since the handshake is not finished.
+        """
+        asked: dict[socket.socket, tuple[int, int, int]] = {}
+        answers = {way.version: UNKNOWN for way in self.ways}
+        for way in self.ways:
+            held = self._sockets.get(way.version)
+            local, sequence = FIRST_PORT + random.randrange(8), random.randrange(1 << 32)
+            segment = syn_segment(way=way, local=local, port=self.port, sequence=sequence)
+            with contextlib.suppress(OSError):
+                if held is not None and held.sendto(segment, (way.address, 0)):
+                    asked[held] = (way.version, local, sequence)
+                    answers[way.version] = SILENT
+        deadline = time.monotonic() + seconds
+        while asked:
+            ready = select.select(list(asked), [], [], max(0.0, deadline - time.monotonic()))[0]
+            for held in ready:
+                version, local, sequence = asked[held]
+                packet = held.recv(4096)
+                answer = classify(packet, version=version, local=local, port=self.port, sequence=sequence)
+                if answer:
+                    answers[version] = answer
+                    del asked[held]
+            if not ready:
                 break
-            answer = classify(held.recv(4096), version=way.version, local=local, port=self.port, sequence=sequence)
-            if answer:
-                return answer
-        return SILENT
+        return answers
 
 
 def syn_segment(*, way: Way, local: int, port: int, sequence: int) -> bytes:

@@ -100,7 +100,7 @@ def look_at_server(*, runner: CommandRunner, config: Path = Path("/etc/ssh/sshd_
             " Correct it; `sshd -t` tells when it is right."
         )
     effective = login.parse_effective(done.stdout)
-    own = [each for each in effective.get("authorizedkeysfile", "").split() if str(login.KEYS_FOLDER) not in each]
+    own = [each for each in effective.get("authorizedkeysfile", "").split() if each != login.OUR_KEYS]
     lines = (line.split() for line in config.read_text(encoding="utf-8", errors="replace").splitlines())
     includes = any(words[:1] and words[0].lower() == "include" and "sshd_config.d" in words[1] for words in lines)
     return SshServer(
