@@ -127,7 +127,8 @@ class Host:
         deadline = time.monotonic() + BOOT_TIMEOUT
         state = ""
         while state not in ("running", "degraded", "maintenance") and time.monotonic() < deadline:
-            state = self.type("systemctl is-system-running").partition("\n")[0]
+            asked = self.lab.podman.attempt("exec", self.lab.container(self.name), "systemctl", "is-system-running")
+            state = asked.stdout.decode(errors="replace").strip()
             time.sleep(0.3)
         return state
 

@@ -80,7 +80,13 @@ FAULTS = (
         """,
         BOTH,
     ),
-    Fault("R16", "another hardware address for eth0", "ip link set eth0 address 02:00:00:00:01:99", BOTH),
+    Fault(
+        "R16",
+        "another hardware address for eth0",
+        "ip link set eth0 address 02:00:00:00:01:99",
+        BOTH,
+        note="neighbours go on sending to the old address until they have forgotten it",
+    ),
     Fault("R17", "ip link set eth0 mtu 68", "ip link set eth0 mtu 68", BOTH),
     Fault(
         "R18",

@@ -53,10 +53,22 @@ FAULTS = (
         "run_on bash -c 'while :; do systemctl stop ssh; sleep 5; done'; sleep 1",
         BOTH,
     ),
-    Fault("S21", "drop-in: TasksMax=1", unit("[Service]", "TasksMax=1"), NEITHER),
+    Fault(
+        "S21",
+        "drop-in: TasksMax=1",
+        unit("[Service]", "TasksMax=1"),
+        NEITHER,
+        note="has no effect where systemd may not count processes, as in a lab on cgroup v1",
+    ),
     Fault("S22", "drop-in: ExecStart=/bin/false", unit("[Service]", "ExecStart=", "ExecStart=/bin/false"), BOTH),
     Fault("S22b", "drop-in: ExecStartPre=/bin/false", unit("[Service]", "ExecStartPre=/bin/false"), BOTH),
-    Fault("S22c", "drop-in: MemoryMax=1", unit("[Service]", "MemoryMax=1"), NEITHER),
+    Fault(
+        "S22c",
+        "drop-in: MemoryMax=1",
+        unit("[Service]", "MemoryMax=1"),
+        NEITHER,
+        note="has no effect where systemd may not limit memory, as in a lab on cgroup v1",
+    ),
     Fault("S22d", "drop-in: ProtectHome=yes", unit("[Service]", "ProtectHome=yes"), BOTH),
     Fault("S22e", "drop-in: PrivateNetwork=yes", unit("[Service]", "PrivateNetwork=yes"), BOTH),
     Fault("S22f", "drop-in: User=nobody", unit("[Service]", "User=nobody"), BOTH),
@@ -142,6 +154,7 @@ FAULTS = (
         "echo '/dev/missing /srv ext4 defaults 0 2' >>/etc/fstab",
         NEITHER,
         reboot=True,
+        note="a container has no devices that systemd could wait for; a real host ends in emergency.target",
     ),
     Fault("S36e", "network.target masked, then a reboot", "systemctl mask network.target", NEITHER, reboot=True),
     Fault(
@@ -169,6 +182,7 @@ FAULTS = (
         "a second Subsystem sftp, restart",
         f"echo 'Subsystem sftp internal-sftp' >>/etc/ssh/sshd_config; {RESTART}",
         ("12",),
+        note="Debian 13 takes the first of the two lines",
     ),
     Fault(
         "S05g",
@@ -282,6 +296,7 @@ FAULTS = (
         "printf 'nameserver 203.0.113.53\\nnameserver 203.0.113.54\\n' >/etc/resolv.conf; "
         + configured("UseDNS yes", "LoginGraceTime 10"),
         NEITHER,
+        note="each login takes longer, but not too long",
     ),
     # -- the port
     Fault(

@@ -28,7 +28,13 @@ FAULTS = (
         burst=12,
         one_source=True,
     ),
-    Fault("U11", "ufw default deny outgoing", "ufw default deny outgoing", NEITHER),
+    Fault(
+        "U11",
+        "ufw default deny outgoing",
+        "ufw default deny outgoing",
+        NEITHER,
+        note="replies pass, since their connections are known",
+    ),
     Fault(
         "U12",
         "ufw prepend deny out to the admins' networks",
