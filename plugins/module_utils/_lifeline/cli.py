@@ -25,7 +25,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import 
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import load_settings
 
 VERSION = "0.2.0"
-EVERYTHING = (watch.FIREWALL, watch.NETWORK, watch.FILES, watch.DAEMON)
+LOGOUT_SECONDS = 6.0  # a logout waits no longer than this
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,11 +38,13 @@ def parser() -> argparse.ArgumentParser:
         ("check", command_check, "look at everything now and change nothing; exit code 1 where something hinders SSH"),
         ("heal", command_heal, "look at everything now and mend it"),
         ("accept", command_accept, "take the host as it is now for good, if a login works"),
+        ("explain", command_explain, "show what is held, and what would be taken back if a login failed now"),
+        ("logout", command_logout, "tell in a line whether the next login will work; shells run this at their end"),
         ("run", command_run, "be the guard; systemd starts this"),
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.set_defaults(run=run)
-        if name in ("status", "check", "heal", "accept"):
+        if name in ("status", "check", "heal", "accept", "explain"):
             command.add_argument("--json", action="store_true", help="for programs")
     rollback.add_commands(commands)
     connect = commands.add_parser("connect")  # without a help text: it is there for the guard's own ssh
@@ -57,11 +59,73 @@ def command_run(_options: argparse.Namespace) -> int:
     guard.run(settings=load_settings(), tell_systemd=tell_systemd)
 
 
+def read_status() -> dict[str, t.Any] | None:
+    """Return what the guard last published; None where it never ran, or not since the boot."""
+    try:
+        status: dict[str, t.Any] = json.loads((paths.RUNTIME / "status.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return status
+
+
+def command_explain(options: argparse.Namespace) -> int:
+    """Show what is held."""
+    held = guard.Guard(settings=load_settings(), voice=report.Report(quiet=True)).explain()
+    if options.json:
+        print(json.dumps(held, indent=1))
+        return 0
+    for name, value in held.items():
+        print(f"{name.replace('_', ' ')}:")
+        for line in as_lines(value):
+            print(f"  {line}")
+    return 0
+
+
+def as_lines(value: t.Any) -> list[str]:
+    """Return a value of `explain` as lines for a person."""
+    if isinstance(value, dict):
+        return [f"{kind}: {line}" for kind, lines in value.items() for line in lines] or ["nothing yet"]
+    if isinstance(value, list):
+        return [str(each) for each in value] or ["none"]
+    return [str(value) or "unknown"]
+
+
+def command_logout(_options: argparse.Namespace) -> int:
+    """Have everything looked at now, and tell in a line what came of it."""
+    asked_at = time.time()
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asking:
+            asking.sendto(b"look", str(paths.CONTROL))
+    except OSError:
+        print("SSH: the guard does not run, so nobody knows whether the next login will work: ssh-lifeline check")
+        return 1
+    status = read_status()
+    while (status or {}).get("login_tried_at", 0) < asked_at and time.time() < asked_at + LOGOUT_SECONDS:
+        time.sleep(0.1)
+        status = read_status()
+    print(logout_line(status or {}, asked_at=asked_at))
+    return 0 if (status or {}).get("state") == "open" else 1
+
+
+def logout_line(status: t.Mapping[str, t.Any], *, asked_at: float) -> str:
+    """Return what an admin is told at the end of a session."""
+    if status.get("hindrances"):
+        problems = "; ".join(f"{subject}: {problem}" for subject, problem in status["hindrances"].items())
+        return f"SSH: STAY LOGGED IN. The next login is hindered: {problems}"
+    healed = [
+        event["message"] for event in status.get("events", []) if event["kind"] == "healed" and event["at"] >= asked_at
+    ]
+    if healed:
+        return f"SSH: the next login will work. It would not have, but was healed: {'; '.join(healed)}"
+    if status.get("login_tried_at", 0) < asked_at:
+        return "SSH: the guard is busy; `ssh-lifeline status` shows what it saw last"
+    return "SSH: the next login will work; one was tried just now."
+
+
 def command_status(options: argparse.Namespace) -> int:
     """Show the status that the guard publishes."""
-    try:
-        status = json.loads((paths.RUNTIME / "status.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    status = read_status()
+    if status is None:
         print(f"ssh-lifeline is not running here: systemctl status {paths.UNIT}", file=sys.stderr)
         return 3
     if options.json:
@@ -93,7 +157,7 @@ def command_heal(options: argparse.Namespace) -> int:
     """Look at everything and mend it."""
     voice = report.Report(quiet=True)
     one = guard.Guard(settings=load_settings(), voice=voice)
-    one.step(EVERYTHING)
+    one.step(watch.EVERYTHING)
     found = one.problems()
     if options.json:
         healed = [event.message for event in voice.events if event.kind == "healed"]

@@ -39,6 +39,7 @@ if t.TYPE_CHECKING:
 
 TICK_SECONDS = 2.0
 FIREWALL_SECONDS = 10.0  # how often it is looked at without an event: the older iptables tells of nothing
+ASKED_SECONDS = 1.0  # how soon after one login that was asked for there may be another
 RETRY_SECONDS = 10.0  # after a login that failed and could not be mended
 MENDED_SECONDS = 2.0  # for what was mended to show
 DPKG_LOCK = Path("/var/lib/dpkg/lock-frontend")
@@ -89,7 +90,9 @@ class Guard:
         self._memory = Memory()
         self._probe: probe.Probe | None = None
         self._tracked = tracked.find_tracked(runner=self._runner, accounts=settings.accounts)
-        self._next_firewall = self._next_login = 0.0
+        self._next_firewall = self._next_login = self._next_asked = 0.0
+        self._asked = False
+        self._shutdown = report.ShutdownLock()
         self._shown: dict[str, t.Any] = {}
 
     # -- the whole
@@ -121,8 +124,10 @@ class Guard:
             self._reopen(closed)
         else:
             self._voice.settle("network")
-        if watch.FILES in topics or now >= self._next_login or closed:
-            self._hold_logins(due=now >= self._next_login or bool(closed))
+        self._asked = self._asked or watch.ASKED in topics
+        due = now >= self._next_login or bool(closed) or (self._asked and now >= self._next_asked)
+        if due or watch.FILES in topics:
+            self._hold_logins(due=due)
         self._voice.publish(self._shown)
 
     def accept(self) -> str:
@@ -160,6 +165,20 @@ class Guard:
             found["port"] = "nobody listens"
         later = {"login": self._login_problem(), "boot": self._boot_problem()}
         return {**found, **{name: problem for name, problem in later.items() if problem}}
+
+    def explain(self) -> dict[str, t.Any]:
+        """Return what is held, and what would be taken back if a login failed now."""
+        return {
+            "accounts": list(self.settings.accounts),
+            "ports": list(self.settings.ports),
+            "admin_cidrs": list(self.settings.admin_cidrs) or ["anywhere"],
+            "first_in": [str(chain) for chain in self._firewall.chains() if any(rule.ours for rule in chain.rules)],
+            "listening": [str(holder) for holder in self._daemon.holders()],
+            "started_by": self._memory.unit,
+            "network": self._memory.network,
+            "files_kept": len(self._store.good),
+            "files_changed": self._store.differences(self._store.scan(self._tracked)),
+        }
 
     # -- firewall
 
@@ -308,6 +327,11 @@ class Guard:
 
     def _settle_logins(self, problem: str) -> None:
         """Keep what is there for good when a login works, else say what is wrong and look again soon."""
+        self._shown["login_tried_at"] = time.time()
+        # Everybody may ask, so nobody may make the guard busy.
+        self._asked = False
+        self._next_asked = time.monotonic() + ASKED_SECONDS
+        self._shutdown.hold(self._boot_problem() if problem else "")
         if problem:
             self._voice.tell_once("login", problem)
             self._next_login = time.monotonic() + RETRY_SECONDS
@@ -316,7 +340,6 @@ class Guard:
         self._voice.settle("daemon")
         self._keep(self._store.scan(self._tracked))
         self._next_login = time.monotonic() + self.settings.check_seconds
-        self._shown["login_worked_at"] = time.time()
 
     def _login_problem(self) -> str:
         """Return what would keep an account out with the files as they are now."""
@@ -386,7 +409,7 @@ def run(*, settings: Settings, tell_systemd: t.Callable[[str], None]) -> t.NoRet
     guard = Guard(settings=settings, voice=voice)
     watcher = watch.Watcher()
     guard.prepare()
-    topics: set[str] = {watch.FIREWALL, watch.NETWORK, watch.FILES, watch.DAEMON}
+    topics: set[str] = set(watch.EVERYTHING)
     tell_systemd("READY=1")
     while True:
         try:

@@ -15,3 +15,4 @@ RUNTIME = Path("/run/ssh-lifeline")
 UNIT = "ssh-lifeline.service"
 ROLLBACK = STATE / "rollback"
 ARMED = ROLLBACK / "armed"  # there is a change that nobody has confirmed yet
+CONTROL = RUNTIME / "control"  # whoever sends a word to it has everything looked at now

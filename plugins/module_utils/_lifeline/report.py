@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import socket
+import subprocess
 import sys
 import time
 import typing as t
@@ -118,3 +120,25 @@ class Report:
         for (subject, kind), count in sorted(self._counts.items()):
             lines.append(f'ssh_lifeline_events_total{{subject="{subject}",kind="{kind}"}} {count}')
         return "\n".join(lines) + "\n"
+
+
+class ShutdownLock:
+    """Has `reboot` and `shutdown`, typed at a terminal, say what would keep everybody out after the boot."""
+
+    def __init__(self) -> None:
+        self._held: subprocess.Popen[bytes] | None = None
+        self._why = ""
+
+    def hold(self, why: str) -> None:
+        """Take the lock for this reason; an empty one lets go of it."""
+        if why == self._why:
+            return
+        self._why = why
+        if self._held is not None:
+            self._held.kill()
+            self._held.wait()
+            self._held = None
+        if why:
+            argv = ["systemd-inhibit", "--what=shutdown", "--mode=block", f"--who={IDENTIFIER}", f"--why={why}"]
+            with contextlib.suppress(OSError):  # no logind here
+                self._held = subprocess.Popen([*argv, "sleep", "infinity"], stderr=subprocess.DEVNULL)

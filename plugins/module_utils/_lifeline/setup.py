@@ -74,6 +74,28 @@ TimeoutStartSec=20s
 """
 
 
+# Shells of a login run these at their end; a session that is no login leaves nothing behind.
+LOGOUT_FILES = (Path("/etc/bash.bash_logout"), Path("/etc/zsh/zlogout"))
+LOGOUT_BEGIN, LOGOUT_END = "# BEGIN ssh-lifeline", "# END ssh-lifeline"
+LOGOUT = f"""\
+{LOGOUT_BEGIN}: tells whether the next login will work
+[ -z "$SSH_TTY" ] || [ ! -x {paths.COMMAND} ] || {paths.COMMAND} logout
+{LOGOUT_END}
+"""
+
+
+def with_logout(text: str) -> str:
+    """Return a shell's logout file with our lines at its end, and everything else as it is."""
+    kept: list[str] = []
+    ours = False
+    for line in text.splitlines(keepends=True):
+        ours = ours or line.startswith(LOGOUT_BEGIN)
+        if not ours:
+            kept.append(line)
+        ours = ours and not line.startswith(LOGOUT_END)
+    return "".join(kept) + LOGOUT
+
+
 @dataclasses.dataclass(frozen=True)
 class SshServer:
     """As much of the host's sshd as its settings depend on.
@@ -118,6 +140,10 @@ def host_files(*, settings: Settings, server: SshServer) -> dict[Path, tuple[str
         UNIT_FOLDER / "ssh-lifeline.timer": (TIMER, 0o644),
         UNIT_FOLDER / "ssh.service.d" / "ssh-lifeline.conf": (SSH_SERVICE, 0o644),
     }
+    for path in LOGOUT_FILES:
+        if path.parent.is_dir():
+            earlier = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+            files[path] = (with_logout(earlier), 0o644)
     if server.reads_drop_ins:
         # Neither an admin who mistyped nor the guard itself is to be turned away for a while.
         exempt = settings.admin_cidrs or tuple(probe.ANYWHERE.values())

@@ -4,7 +4,7 @@
 """What decides whether SSH answers, as it was before a change, and the way back to it.
 
 A snapshot is one file, so that it is there as a whole or not at all: the packet filter as it is in the kernel, the
-files below `WATCHED`, and whether the units of `UNITS` are enabled and active.
+files below `WATCHED`, and whether the units of `UNITS` run.
 """
 
 from __future__ import annotations
@@ -31,7 +31,15 @@ if t.TYPE_CHECKING:
 FILE, FOLDER, LINK = "file", "folder", "link"
 SSH, SOCKET = "ssh.service", "ssh.socket"
 UNITS = (SSH, SOCKET, "ufw.service", "nftables.service")
-SYSTEMD = "etc/systemd/system"
+# Where people change units. Whether one is enabled, masked or has a drop-in is a matter of files there, and only files
+# tell it exactly: to systemd a unit that lost one of its links still is enabled.
+UNIT_FOLDERS = (
+    "etc/systemd/system",
+    "etc/systemd/system.control",
+    "run/systemd/system",
+    "run/systemd/system.control",
+)
+UNIT_FILES = tuple(f"{each}{tail}" for each in (*UNITS, "sshd.service") for tail in ("", ".d"))
 WATCHED = (
     "etc/ufw",
     "etc/default/ufw",
@@ -39,9 +47,13 @@ WATCHED = (
     "etc/nftables.conf",
     "etc/hosts.allow",
     "etc/hosts.deny",
-    # A masked unit is a link here; a drop-in can keep sshd from starting as well.
-    *(f"{SYSTEMD}/{unit}{tail}" for unit in (*UNITS, "sshd.service") for tail in ("", ".d")),
+    *(f"{folder}/{name}" for folder in UNIT_FOLDERS for name in UNIT_FILES),
 )
+LINKS = tuple(
+    f"{folder}/*.{kind}/{unit}" for folder in UNIT_FOLDERS for kind in ("wants", "requires") for unit in UNITS
+)
+# sshd itself, whichever way it is configured.
+SSHD_FILES = ("etc/ssh", *(f"{folder}/ssh" for folder in UNIT_FOLDERS))
 LISTEN_SECONDS = 5.0
 
 
@@ -60,23 +72,16 @@ class Entry:
 
 
 @dataclasses.dataclass(frozen=True)
-class Unit:
-    """A unit of systemd: whether it starts with the system, and whether it runs."""
-
-    enabled: str
-    active: bool
-
-
-@dataclasses.dataclass(frozen=True)
 class Snapshot:
     """The state of a host's way in.
 
+    :arg active: The units of `UNITS` that run.
     :arg ports: Where SSH listened for connections from other machines.
     """
 
     kernel: Filter
     files: t.Mapping[str, Entry]
-    units: t.Mapping[str, Unit]
+    active: tuple[str, ...]
     ports: tuple[int, ...]
 
     def as_json(self) -> str:
@@ -90,7 +95,7 @@ class Snapshot:
         return cls(
             kernel=Filter(**given["kernel"]),
             files={path: Entry(**entry) for path, entry in given["files"].items()},
-            units={name: Unit(**unit) for name, unit in given["units"].items()},
+            active=tuple(given["active"]),
             ports=tuple(given["ports"]),
         )
 
@@ -115,8 +120,8 @@ def read_entry(path: Path) -> Entry | None:
 def read_files(*, root: Path) -> dict[str, Entry]:
     """Return every watched path that exists, relative to the root."""
     found = {}
-    for top in WATCHED:
-        path = root / top
+    links = [path for pattern in LINKS for path in root.glob(pattern)]
+    for path in (*(root / top for top in WATCHED), *links):
         below = sorted(path.rglob("*")) if path.is_dir() and not path.is_symlink() else []
         for each in (path, *below):
             entry = read_entry(each)
@@ -125,15 +130,11 @@ def read_files(*, root: Path) -> dict[str, Entry]:
     return found
 
 
-def parse_units(text: str) -> dict[str, Unit]:
-    """Read `systemctl show --property=Id,ActiveState,UnitFileState` of several units."""
-    units = {}
-    for block in text.strip().split("\n\n"):
-        values = dict(line.partition("=")[::2] for line in block.splitlines())
-        if values.get("Id"):
-            active = values.get("ActiveState") in ("active", "activating", "reloading")
-            units[values["Id"]] = Unit(enabled=values.get("UnitFileState", ""), active=active)
-    return units
+def parse_active(text: str) -> tuple[str, ...]:
+    """Read `systemctl show --property=Id,ActiveState` of several units and return those that run."""
+    blocks = [dict(line.partition("=")[::2] for line in block.splitlines()) for block in text.strip().split("\n\n")]
+    running = ("active", "activating", "reloading")
+    return tuple(block["Id"] for block in blocks if block.get("ActiveState") in running)
 
 
 class Host:
@@ -153,7 +154,7 @@ class Host:
         return Snapshot(
             kernel=self._kernel.read(),
             files=read_files(root=self._root),
-            units=self._units(),
+            active=self._active(),
             ports=tuple(sorted({each.port for each in real})),
         )
 
@@ -225,6 +226,7 @@ class Host:
             content = base64.b64decode(wanted.content)
             write_atomically(target, content, mode=wanted.mode, uid=wanted.uid, gid=wanted.gid)
         elif wanted.kind == LINK:
+            target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             target.unlink(missing_ok=True)
             target.symlink_to(wanted.content)
         else:
@@ -234,25 +236,22 @@ class Host:
 
     # -- units
 
-    def _units(self) -> dict[str, Unit]:
-        show = ["systemctl", "show", "--property=Id,ActiveState,UnitFileState", *UNITS]
-        return parse_units(self._runner.run(show, check=False).stdout)
+    def _active(self) -> tuple[str, ...]:
+        show = ["systemctl", "show", "--property=Id,ActiveState", *UNITS]
+        return parse_active(self._runner.run(show, check=False).stdout)
 
     def _restore_units(self, wanted: Snapshot, *, files: t.Sequence[str]) -> tuple[list[str], list[str]]:
-        if any(path.startswith(SYSTEMD) for path in files):
+        if any(path.startswith(UNIT_FOLDERS) for path in files):
             self._systemctl("daemon-reload")
-        commands = []
-        now = self._units()
-        for name, unit in wanted.units.items():
-            commands += enabling(name=name, now=now.get(name), wanted=unit)
-        new_ssh = any(path.startswith(("etc/ssh", f"{SYSTEMD}/ssh")) for path in files)
+        active = self._active()
+        renew = any(path.startswith(SSHD_FILES) for path in files)
         done: list[str] = []
         problems: list[str] = []
-        if new_ssh and now[SSH].active and (bad := self._bad_configuration()):
+        if renew and SSH in active and (bad := self._bad_configuration()):
             # It was so before the change already; the sshd that runs is all there is.
-            new_ssh = False
+            renew = False
             problems.append(f"sshd was not restarted, since it would not start: {bad}")
-        commands += running(now=now, wanted=wanted.units, renew=(SSH, SOCKET) if new_ssh else ())
+        commands = running(now=active, wanted=wanted.active, renew=(SSH, SOCKET) if renew else ())
         for command in commands:
             if command[0] == "restart":
                 # Many failed attempts within seconds would have it refuse this one.
@@ -284,33 +283,15 @@ class Host:
             time.sleep(0.1)
 
 
-def enabling(*, name: str, now: Unit | None, wanted: Unit) -> list[tuple[str, ...]]:
-    """Return the systemctl commands that let a unit start with the system as it did."""
-    if now is None or now.enabled == wanted.enabled:
-        return []
-    commands: list[tuple[str, ...]] = []
-    if now.enabled == "masked-runtime":
-        commands.append(("unmask", "--runtime", name))
-    elif now.enabled == "masked":
-        commands.append(("unmask", name))
-    if wanted.enabled in ("enabled", "disabled"):
-        commands.append((wanted.enabled[:-1], name))
-    return commands
-
-
-def running(
-    *, now: t.Mapping[str, Unit], wanted: t.Mapping[str, Unit], renew: t.Collection[str]
-) -> list[tuple[str, ...]]:
-    """Return the systemctl commands that let run what ran.
+def running(*, now: t.Collection[str], wanted: t.Collection[str], renew: t.Collection[str]) -> list[tuple[str, str]]:
+    """Return the systemctl commands that let run what ran, and nothing else.
 
     :arg renew: Units that have to read their files again. A restart of sshd leaves its sessions alone.
     """
-    stops: list[tuple[str, ...]] = []
-    starts: list[tuple[str, ...]] = []
-    for name, unit in wanted.items():
-        is_active = name in now and now[name].active
-        if is_active and not unit.active:
-            stops.append(("stop", name))
-        elif unit.active and (not is_active or name in renew):
-            starts.append(("restart" if name in (SSH, SOCKET) else "start", name))
+    stops = [("stop", name) for name in UNITS if name in now and name not in wanted]
+    starts = [
+        ("restart" if name in (SSH, SOCKET) else "start", name)
+        for name in UNITS
+        if name in wanted and (name not in now or name in renew)
+    ]
     return stops + starts

@@ -15,7 +15,10 @@ import time
 import typing as t
 from pathlib import Path
 
-FIREWALL, NETWORK, FILES, DAEMON, TICK = "firewall", "network", "files", "daemon", "tick"
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import paths
+
+FIREWALL, NETWORK, FILES, DAEMON, ASKED, TICK = "firewall", "network", "files", "daemon", "asked", "tick"
+EVERYTHING = (FIREWALL, NETWORK, FILES, DAEMON, ASKED)
 
 # linux/netlink.h, linux/rtnetlink.h, linux/netfilter/nfnetlink.h: Python knows the family only.
 NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
@@ -98,6 +101,7 @@ class Watcher:
         self._firewall = _netlink(NETLINK_NETFILTER, bit(NFNLGRP_NFTABLES))
         self._network = _netlink(NETLINK_ROUTE, sum(bit(group) for group in RTNLGRP.values()))
         self.files = Inotify()
+        self._asked = _control_socket()
         self._daemon: int | None = None
 
     def follow_process(self, pid: int | None) -> None:
@@ -123,6 +127,7 @@ class Watcher:
 
     def _poll(self, seconds: float) -> set[str]:
         sources: dict[int, str] = {self._firewall.fileno(): FIREWALL, self._network.fileno(): NETWORK}
+        sources[self._asked.fileno()] = ASKED
         if self.files.descriptor >= 0:
             sources[self.files.descriptor] = FILES
         if self._daemon is not None:
@@ -133,6 +138,8 @@ class Watcher:
             topics.discard(FIREWALL)
         if NETWORK in topics:
             _drain(self._network)
+        if ASKED in topics:
+            _drain(self._asked)
         if FILES in topics and not self.files.changed():
             topics.discard(FILES)
         if DAEMON in topics:
@@ -144,6 +151,16 @@ def _netlink(protocol: int, groups: int) -> socket.socket:
     """Return a socket that hears of changes; many at once overflow it, which is a change as well."""
     heard = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, protocol)
     heard.bind((0, groups))
+    return heard
+
+
+def _control_socket() -> socket.socket:
+    """Return the socket at which everybody may ask for a look at everything."""
+    paths.RUNTIME.mkdir(mode=0o755, exist_ok=True)
+    paths.CONTROL.unlink(missing_ok=True)
+    heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+    heard.bind(str(paths.CONTROL))
+    paths.CONTROL.chmod(0o666)
     return heard
 
 
