@@ -85,7 +85,8 @@ options:
     default: localhost
   check_interval:
     description:
-      - Seconds between two health checks of a server.
+      - Seconds between two health checks of a server that is UP.
+      - A quarter of it passes between those of a server that is DOWN, or whose last check differed from its state.
     type: float
     default: 1.0
   check_fall:

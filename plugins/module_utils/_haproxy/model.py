@@ -35,7 +35,7 @@ class Server:
 class Service:
     """One published service: a frontend, and the backend of the same name behind it.
 
-    :arg check_interval: Seconds between two health checks of one server.
+    :arg check_interval: Seconds between two health checks of a server that is UP; see ``render`` for the others.
     """
 
     name: str

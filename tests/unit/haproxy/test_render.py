@@ -37,7 +37,8 @@ backend web
     http-check expect status 200-299
     http-request disable-l7-retry unless METH_GET or METH_OPTIONS
     compression algo gzip
-    default-server check inter 500ms fall 2 rise 2 observe layer4 on-error mark-down maxconn 100
+    default-server check inter 500ms fastinter 125ms downinter 125ms \
+fall 2 rise 2 observe layer4 on-error mark-down maxconn 100
     server web-01 10.0.0.5:80
     server web-02 [2001:db8::6]:8080
 """
