@@ -119,6 +119,8 @@ class Daemon:
         other = SERVICE if unit == SOCKET else SOCKET
         if unit == SERVICE:  # a socket that somebody switched on holds the service back
             self._runner.run(["systemctl", "stop", other], check=False)
+        for orphan in self._orphans():
+            end_process(orphan.pid)
         done = self._runner.run(["systemctl", "--no-block", "restart" if restart else "start", unit], check=False)
         return done.rc == 0 and self._wait_for_listener(unit)
 
@@ -131,9 +133,26 @@ class Daemon:
 
     def start_without_systemd(self) -> bool:
         """Start the server by hand: the last resort."""
+        self._runner.run(["systemctl", "stop", SERVICE], check=False)  # it would try for ever
         RUNTIME_FOLDER.mkdir(mode=0o755, exist_ok=True)
         self._runner.run([SSHD], check=False)
         return self._wait_for_listener()
+
+    def is_orphaned(self) -> bool:
+        """Tell whether the server that listens is none that systemd knows of, and keeps systemd from starting one.
+
+        systemd then tries again and again, and takes the server's runtime folder away each time.
+        """
+        return bool(self._orphans()) and self._property("ActiveState") == "activating"
+
+    def _orphans(self) -> list[Holder]:
+        found = [each for each in self.holders() if each.rightful and each.pid > 1]
+        main = self._property("MainPID") if found else ""
+        return [each for each in found if str(each.pid) != main]
+
+    def _property(self, name: str) -> str:
+        argv = ["systemctl", "show", f"--property={name}", "--value", SERVICE]
+        return self._runner.run(argv, check=False).stdout.strip()
 
     def _wait_for_listener(self, unit: str = "") -> bool:
         end = time.monotonic() + START_SECONDS

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import paths, probe, report, tracked, watch
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.daemon import Daemon
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.daemon import RUNTIME_FOLDER, Daemon
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.files import Store
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.firewall import Firewall
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.login import Logins
@@ -206,6 +206,11 @@ class Guard:
                     self._voice.tell_once("port", f"{holder} has taken it; ssh_port_thief says to report that only")
         if not self._daemon.holders():
             self._start("nobody listened on the port of SSH")
+        elif not RUNTIME_FOLDER.exists():
+            RUNTIME_FOLDER.mkdir(mode=0o755)
+            self._voice.tell("daemon", "healed", f"made {RUNTIME_FOLDER} again, without which no login works")
+            if self._daemon.is_orphaned():
+                self._start("another one, which systemd does not know, was in its way", restart=True)
 
     def _start(self, reason: str, *, restart: bool = False) -> bool:
         """Bring the server back, by ever stronger means."""
@@ -321,7 +326,9 @@ class Guard:
                 self._voice.tell("login", "healed", before, priority=report.WARNING)
         # The real server may still run with what was there before, or have been started in between.
         online = "" if problem else self._online_problem()
-        if online and self._start(f"a login failed: {online}", restart=True):
+        if online:
+            self._restore_files(online)
+            self._start(f"a login failed: {online}", restart=True)
             online = self._online_problem()
         self._settle_logins(problem or online)
 
@@ -343,14 +350,8 @@ class Guard:
 
     def _login_problem(self) -> str:
         """Return what would keep an account out with the files as they are now."""
-        for account in self.settings.accounts:
-            problem = self._logins.key_problem(account)
-            if problem:
-                return f"{account}: {problem}"
-            problem = self._logins.trial(account)
-            if problem:
-                return f"{account} could not log in: {problem}"
-        return ""
+        problems = (self._logins.problem(account) for account in self.settings.accounts)
+        return next((problem for problem in problems if problem), "")
 
     def _online_problem(self) -> str:
         """Return what keeps an account out of the server that runs."""

@@ -13,6 +13,7 @@ import stat
 import typing as t
 from pathlib import Path
 
+from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import paths, trial
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.daemon import SSHD
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.probe import NAMESPACE
@@ -51,6 +52,12 @@ def parse_effective(text: str) -> dict[str, str]:
         name, _blank, value = line.partition(" ")
         found.setdefault(name.lower(), value.strip())
     return found
+
+
+def last_line(done: CommandResult) -> str:
+    """Return a failed command's last words."""
+    words = (done.stderr.strip() or done.stdout.strip()).splitlines()
+    return words[-1][:200] if words else ""
 
 
 def given_options() -> list[str]:
@@ -94,6 +101,17 @@ class Logins:
         self._accounts = accounts
         self._port = port
 
+    def problem(self, account: str) -> str:
+        """Return what would keep an account out with the files as they are now; an empty text for nothing."""
+        try:
+            words = self._key_problem(account)
+            if words:
+                return f"{account}: {words}"
+            words = self._trial(account)
+        except WebstackError as error:
+            return error.message
+        return f"{account} could not log in: {words}" if words else ""
+
     def prepare(self) -> None:
         """Make the guard's key where it is missing, and let it into the accounts."""
         KEY.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -108,12 +126,18 @@ class Logins:
             if not file.exists() or file.read_text(encoding="utf-8", errors="replace") != line:
                 write_atomically(file, line.encode(), mode=0o644)
 
-    def effective(self, account: str, *, source: str = "127.0.0.1", address: str = "127.0.0.1") -> dict[str, str]:
-        """Return what sshd's files say about a login to an account."""
-        who = f"user={account},host=localhost,addr={source},laddr={address},lport={self._port}"
-        return parse_effective(self._runner.run([SSHD, "-T", "-C", who], check=False).stdout)
+    def effective(self, account: str) -> dict[str, str]:
+        """Return what sshd's files say about a login to an account.
 
-    def trial(self, account: str) -> str:
+        :raises WebstackError: when sshd refuses them.
+        """
+        who = f"user={account},host=localhost,addr={trial.LOOPBACK},laddr={trial.LOOPBACK},lport={self._port}"
+        done = self._runner.run([SSHD, "-T", "-C", who], check=False)
+        if done.rc != 0:
+            raise WebstackError(f"sshd would not start: {last_line(done) or done.rc}")
+        return parse_effective(done.stdout)
+
+    def _trial(self, account: str) -> str:
         """Log in to a server of its own, started with the files as they are now; return what went wrong.
 
         So a fault is seen before a restart of the real server would meet it.
@@ -137,10 +161,9 @@ class Logins:
             done = log_in()
         if WORD in done.stdout:
             return ""
-        words = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        return words[-1][:200] if words else f"no answer (exit code {done.rc})"
+        return last_line(done) or f"no answer (exit code {done.rc})"
 
-    def key_problem(self, account: str) -> str:
+    def _key_problem(self, account: str) -> str:
         """Tell what keeps the account's own keys from being used; an empty text for nothing."""
         try:
             known = pwd.getpwnam(account)

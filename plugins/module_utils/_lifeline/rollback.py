@@ -88,6 +88,7 @@ class Rollback:
 
     :arg ids: The switch, and those it had taken over from.
     :arg reported: Whether the next run has been told.
+    :arg answered: Whether the run that made the change has been told.
     """
 
     ids: tuple[str, ...]
@@ -99,6 +100,7 @@ class Rollback:
     problems: tuple[str, ...]
     aside: str
     reported: bool = False
+    answered: bool = False
 
     def __str__(self) -> str:
         text = f"{self.label} was rolled back at {self.at}: {self.reason}"
@@ -198,6 +200,8 @@ class DeadMansSwitch:
             if current and current.state == ROLLING:
                 self._roll_back(current, because=CUT_OFF)
                 current = None
+            if within:
+                self._refuse_if_rolled_back(within)
             if current is None:
                 switch = self._arm_anew(seconds=seconds, label=label)
             elif current.id == within:
@@ -224,9 +228,7 @@ class DeadMansSwitch:
                 return self._disarm(current)
             if current and current.id == switch_id:
                 self._roll_back(current, because=CUT_OFF)
-            last = self._last()
-            if last and switch_id in last.ids:
-                raise WebstackError(f"{last}.", rolled_back=_as_dict(last))
+            self._refuse_if_rolled_back(switch_id, again=True)
             if current and switch_id in current.replaced:
                 raise WebstackError(
                     f"Another run has taken over since ({current.label}, {current.armed_at}); it will confirm both.",
@@ -245,6 +247,15 @@ class DeadMansSwitch:
             if because == RESTART and self._timer.runs(current.timer):
                 return None
             return self._roll_back(current, because=because)
+
+    def _refuse_if_rolled_back(self, switch_id: str, *, again: bool = False) -> None:
+        """Tell a run that its change is gone; without ``again`` only if it does not know yet."""
+        last = self._last()
+        if last is None or switch_id not in last.ids or (last.answered and not again):
+            return
+        told = dataclasses.replace(last, answered=True)
+        write_atomically(self._folder / "last_rollback.json", json.dumps(_as_dict(told)).encode())
+        raise WebstackError(f"{last}.", rolled_back=_as_dict(last))
 
     # -- arming
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
+import glob
 import json
 import os
 import shutil
@@ -120,7 +121,8 @@ def read_entry(path: Path) -> Entry | None:
 def read_files(*, root: Path) -> dict[str, Entry]:
     """Return every watched path that exists, relative to the root."""
     found = {}
-    links = [path for pattern in LINKS for path in root.glob(pattern)]
+    # Not Path.glob, which leaves out links that lead nowhere.
+    links = [Path(path) for pattern in LINKS for path in glob.glob(str(root / pattern))]  # noqa: PTH207
     for path in (*(root / top for top in WATCHED), *links):
         below = sorted(path.rglob("*")) if path.is_dir() and not path.is_symlink() else []
         for each in (path, *below):
