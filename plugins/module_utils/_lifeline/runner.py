@@ -59,7 +59,9 @@ class HostRunner:
 
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o600, uid: int = 0, gid: int = 0) -> None:
     """Replace a file in one step: a reader finds the old or the new content, whatever dies meanwhile."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # One by one: mkdir(2) gives its mode to the last of several only.
+    for folder in reversed(path.parents):
+        folder.mkdir(mode=0o700, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

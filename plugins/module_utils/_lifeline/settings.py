@@ -53,6 +53,8 @@ def parse_settings(text: str) -> Settings:
     """
     try:
         given = json.loads(text)
+        if not isinstance(given, dict):
+            raise ValueError("it holds no mapping")
         values: dict[str, t.Any] = {
             field.name: tuple(given[field.name]) if isinstance(given[field.name], list) else given[field.name]
             for field in dataclasses.fields(Settings)

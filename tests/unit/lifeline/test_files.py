@@ -1,0 +1,165 @@
+"""What a login needs, as it last worked, and the way back to it."""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandResult
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.files import Store, Tracked
+
+
+class Runner:
+    def run(self, argv: t.Sequence[str], *, stdin: str | None = None, check: bool = True) -> CommandResult:
+        raise AssertionError(f"no command is needed, not {argv} {stdin} {check}")
+
+
+class World:
+    """A home, an account file, and a store that knows both in their good state."""
+
+    def __init__(self, root: Path) -> None:
+        self.home = root / "home"
+        self.keys = self.home / ".ssh" / "authorized_keys"
+        self.passwd = root / "passwd"
+        self.aside = root / "aside"
+        self.keys.parent.mkdir(parents=True)
+        self.home.chmod(0o755)
+        self.keys.write_text("ssh-ed25519 AAAA admin\n")
+        self.keys.chmod(0o600)
+        self.passwd.write_text("root:x:0:\nadmin:x:1000:/bin/bash\nguest:x:1001:\n")
+        self.tracked = Tracked(
+            whole=(self.keys.parent, root / "nologin"), outside=(self.home,), lines={self.passwd: ("admin",)}
+        )
+        self.store = Store(folder=root / "good", aside=self.aside)
+        self.store.keep(self.store.scan(self.tracked))
+
+    def changed(self) -> list[str]:
+        return [Path(path).name for path in self.store.differences(self.store.scan(self.tracked))]
+
+    def restore(self) -> None:
+        self.store.restore(self.store.differences(self.store.scan(self.tracked)), runner=Runner())
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def remove_keys(world: World) -> None:
+    world.keys.unlink()
+
+
+def empty_keys(world: World) -> None:
+    world.keys.write_text("")
+
+
+def open_keys(world: World) -> None:
+    world.keys.chmod(0o666)
+
+
+def open_home(world: World) -> None:
+    world.home.chmod(0o777)
+
+
+def keys_as_folder(world: World) -> None:
+    world.keys.unlink()
+    world.keys.mkdir()
+
+
+def keys_as_dangling_link(world: World) -> None:
+    world.keys.unlink()
+    world.keys.symlink_to("nowhere")
+
+
+def remove_folder(world: World) -> None:
+    world.keys.unlink()
+    world.keys.parent.rmdir()
+
+
+def forbid_logins(world: World) -> None:
+    (world.home.parent / "nologin").write_text("not today\n")
+
+
+def change_shell(world: World) -> None:
+    world.passwd.write_text(world.passwd.read_text().replace("/bin/bash", "/bin/fish"))
+
+
+def remove_account(world: World) -> None:
+    world.passwd.write_text("root:x:0:\nguest:x:1001:\n")
+
+
+FAULTS = (
+    remove_keys,
+    empty_keys,
+    open_keys,
+    open_home,
+    keys_as_folder,
+    keys_as_dangling_link,
+    remove_folder,
+    forbid_logins,
+    change_shell,
+    remove_account,
+)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_a_fault_is_seen_and_taken_back(world: World, fault: t.Callable[[World], None]) -> None:
+    assert world.changed() == []
+    fault(world)
+    assert world.changed() != []
+    world.restore()
+    assert world.changed() == []
+    assert world.keys.read_text() == "ssh-ed25519 AAAA admin\n"
+    assert world.keys.stat().st_mode & 0o777 == 0o600
+    assert world.home.stat().st_mode & 0o777 == 0o755
+    assert sorted(world.passwd.read_text().splitlines()) == [
+        "admin:x:1000:/bin/bash",
+        "guest:x:1001:",
+        "root:x:0:",
+    ]
+
+
+def test_what_is_replaced_is_kept_aside(world: World) -> None:
+    world.keys.write_text("a key that somebody may miss\n")
+    forbid_logins(world)
+    world.restore()
+    kept = {path.name: path.read_text() for path in world.aside.rglob("*") if path.is_file()}
+    assert kept == {"authorized_keys": "a key that somebody may miss\n", "nologin": "not today\n"}
+
+
+def test_other_accounts_may_come_and_go(world: World) -> None:
+    world.passwd.write_text("root:x:0:\nadmin:x:1000:/bin/bash\nnew:x:1002:\n")
+    assert world.changed() == []
+    change_shell(world)
+    world.restore()
+    assert "new:x:1002:" in world.passwd.read_text()
+
+
+def test_a_state_that_was_kept_is_there_after_a_restart(world: World, tmp_path: Path) -> None:
+    empty_keys(world)
+    again = Store(folder=tmp_path / "good", aside=world.aside)
+    assert [Path(path).name for path in again.differences(again.scan(world.tracked))] == ["authorized_keys"]
+    again.restore([str(world.keys)], runner=Runner())
+    assert world.keys.read_text() == "ssh-ed25519 AAAA admin\n"
+
+
+def test_another_process_may_keep_a_state(world: World, tmp_path: Path) -> None:
+    world.keys.write_text("ssh-ed25519 BBBB admin\n")
+    other = Store(folder=tmp_path / "good", aside=world.aside)
+    other.keep(other.scan(world.tracked))
+    world.store.refresh()
+    assert world.changed() == []
+
+
+def test_without_a_good_state_nothing_is_a_difference(tmp_path: Path) -> None:
+    store = Store(folder=tmp_path / "good", aside=tmp_path / "aside")
+    assert store.differences(store.scan(Tracked(whole=(tmp_path,)))) == []
+
+
+def test_a_store_is_for_root_alone(world: World, tmp_path: Path) -> None:
+    # It holds lines of /etc/shadow and host keys.
+    for path in (tmp_path / "good").rglob("*"):
+        assert path.stat().st_mode & 0o077 == 0
+    assert (tmp_path / "good").stat().st_mode & 0o077 == 0
+    assert world.store.good
