@@ -6,8 +6,9 @@
 
 SSH is open while new logins succeed in every view: over IPv4 and IPv6, from the host's own network and from behind
 its default gateway, as root and as the admin with sudo. A fault is `prevented` when no view was ever locked after
-it, `healed` when all of them work again and go on working, and else `open`. After a restart of the host the clock
-starts when it has booted. Tables are written to .cache/faults.
+it, `healed` when all of them work again and go on working, and else `open`. Silence counts after a second attempt, so
+that a drop of less than about four seconds may pass as prevented. After a restart of the host the clock starts when
+it has booted. Tables are written to .cache/faults; `make faults ARGS=--sweep` removes what a killed run left behind.
 """
 
 from __future__ import annotations

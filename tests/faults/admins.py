@@ -20,7 +20,7 @@ from typing import TypeVar
 
 import lab as labs
 
-from tests.faults.model import FaultsError
+from tests.faults.model import FaultsError, answered
 
 ACCOUNTS = ("root", labs.ADMIN)
 # The hosts' own networks, where some admins live too; always the same, since guarded images know them.
@@ -130,11 +130,11 @@ class Admins:
     def look(self, *, doubt: bool = True) -> dict[str, str]:
         """Return the views that are locked, with the reason; nothing when SSH is open.
 
-        What fails is tried once more, at once and by itself: a busy machine is not a lockout. Without doubt, once is
-        enough.
+        Where no answer came in time, a view is tried once more, at once and by itself: a busy machine is not a
+        lockout. Without doubt, once is enough. An answer, such as a refusal, always counts.
         """
         failed = self.attempt(self.views)
-        if not doubt:
+        if not doubt or any(answered(reason) for reason in failed.values()):
             return failed
         for view in [view for view in self.views if view.name in failed]:
             if self.attempt([view]):

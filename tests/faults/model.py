@@ -76,6 +76,11 @@ class Result:
         return next((sample.failed for sample in reversed(self.samples) if sample.failed), {})
 
 
+def answered(reason: str) -> bool:
+    """Tell whether a failure was told, rather than waited for."""
+    return "timed out" not in reason and "takes longer" not in reason
+
+
 def judge(samples: Sequence[Sample]) -> Verdict:
     """Return the verdict on a finished watch."""
     failures = [number for number, sample in enumerate(samples) if sample.failed]

@@ -78,3 +78,20 @@ def test_selection(wanted: str, ids: list[str]) -> None:
 def test_unknown_fault() -> None:
     with pytest.raises(FaultsError, match="no fault is called X9"):
         model.select(FAULTS, "U01,X9")
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("[Errno 111] Connection refused", True),
+        ("the connection ends without a greeting", True),
+        ("admin@192.0.2.1: Permission denied (publickey).", True),
+        ("logged in, but the command ended with 254", True),
+        ("timed out", False),
+        ("ssh: connect to host 192.0.2.1 port 22: Connection timed out", False),
+        ("Connection timed out during banner exchange", False),
+        ("the login takes longer than 10 s", False),
+    ],
+)
+def test_an_answer_is_no_silence(reason: str, told: bool) -> None:
+    assert model.answered(reason) is told
