@@ -32,8 +32,6 @@ GUARD = "ssh-lifeline"
 ALIAS = "host"
 ANCHOR = "anchor"
 PACKAGES = "ufw iptables nftables arptables fail2ban ipset netcat-openbsd python3-systemd"
-# As on a real host, who has logged in as an admin may have a login of root start below: PAM notes who it was.
-CAPABILITIES = f"{labs.CAPABILITIES},AUDIT_CONTROL"
 BOOT_TIMEOUT = 60.0
 INJECTION_TIMEOUT = 90
 # The kernel's settings can be written, as on a real host; those that are not of the network stay as they are.
@@ -210,7 +208,7 @@ class Workshop:
             *("create", "--pull", "never", "--name", name, "--hostname", ALIAS),
             *(word for label in labels for word in ("--label", label)),
             *("--network", self.lab.name, *labs.fixed_addresses(self.lab, number)),
-            *("--systemd=always", "--cap-add", CAPABILITIES, "--security-opt", "seccomp=unconfined"),
+            *("--systemd=always", "--cap-add", labs.CAPABILITIES, "--security-opt", "seccomp=unconfined"),
             *WRITABLE_SYSCTL,
             image,
         )

@@ -40,7 +40,8 @@ LAB_LABEL = "lab.name"
 HOST_LABEL = "lab.host"
 ADMIN = "admin"
 KEY_TYPES = ("ed25519", "ecdsa")
-CAPABILITIES = "NET_ADMIN,NET_RAW,SYS_ADMIN,AUDIT_WRITE"
+# As on a real host, who has logged in as an admin may have a login of root start below: PAM notes who it was.
+CAPABILITIES = "NET_ADMIN,NET_RAW,SYS_ADMIN,AUDIT_WRITE,AUDIT_CONTROL"
 FIRST_ADDRESS = 11  # in the lab's network, counted up by host
 BOOT_TIMEOUT = 90.0
 INSTANCES_NEEDED = 512

@@ -130,6 +130,9 @@ class Daemon:
         self._runner.run(["systemctl", "unmask", SERVICE, SOCKET], check=False)
         self._runner.run(["systemctl", "daemon-reload"], check=False)
         self._runner.run(["systemctl", "enable", "--quiet", unit], check=False)
+        # A new identity is better than none; where the old one is known, it has been put back before.
+        if not any(Path("/etc/ssh").glob("ssh_host_*_key")):
+            self._runner.run(["ssh-keygen", "-A"], check=False)
 
     def start_without_systemd(self) -> bool:
         """Start the server by hand: the last resort."""

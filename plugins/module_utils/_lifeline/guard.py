@@ -15,6 +15,7 @@ what is less so, and looks again after each rung:
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import itertools
 import json
@@ -34,16 +35,26 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.network
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import HostRunner, write_atomically
 
 if t.TYPE_CHECKING:
+    from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.files import Entries
     from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.network import State
     from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import Settings
 
 TICK_SECONDS = 2.0
 FIREWALL_SECONDS = 10.0  # how often it is looked at without an event: the older iptables tells of nothing
 ASKED_SECONDS = 1.0  # how soon after one login that was asked for there may be another
+AGAIN_SECONDS = 1.0  # after one during which the host was changed
 RETRY_SECONDS = 10.0  # after a login that failed and could not be mended
 MENDED_SECONDS = 2.0  # for what was mended to show
 DPKG_LOCK = Path("/var/lib/dpkg/lock-frontend")
 FLOCK = struct.Struct("hhqqi")
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """The host at one moment: its files and its network."""
+
+    files: Entries
+    network: State
 
 
 class Memory:
@@ -100,7 +111,7 @@ class Guard:
     def prepare(self) -> None:
         """Make ready what the guard needs itself."""
         self._logins.prepare()
-        self._lay_probe()
+        self._lay_probe(self._memory.network or self._network.look())
 
     def follow(self, watcher: watch.Watcher) -> None:
         """Say what has to be watched."""
@@ -133,9 +144,10 @@ class Guard:
     def accept(self) -> str:
         """Take the host as it is now for good, if a login works; return what is wrong otherwise."""
         self._logins.prepare()
+        seen = self._look()
         problem = self._login_problem() or self._reach_once()
         if not problem:
-            self._keep(self._store.scan(self._tracked))
+            self._keep(seen)
         return problem
 
     def _reach_once(self) -> str:
@@ -233,11 +245,11 @@ class Guard:
 
     # -- network
 
-    def _lay_probe(self) -> None:
-        """Lay the probe's way in for the addresses there are now."""
+    def _lay_probe(self, network: State) -> None:
+        """Lay the probe's way in anew, for the addresses of a network."""
         if self._probe is not None:
             self._probe.tear_down()
-        self._probe = self._new_probe(self._memory.network or self._network.look())
+        self._probe = self._new_probe(network)
         try:
             self._probe.set_up()
             places = (f"{way.device} to {way.address}" for way in self._probe.ways)
@@ -255,12 +267,12 @@ class Guard:
         """Follow a host that was given another address (by DHCP, by its admin)."""
         if self._probe is None:
             return
-        held = {line.split("/")[0] for line in self._network.look()["address"]}
+        network = self._network.look()
+        held = {line.split("/")[0] for line in network["address"]}
         lost = [way for way in self._probe.ways if way.address not in held]
         others = held - {way.address for way in self._probe.ways}
         if lost and any((":" in address) == (way.version == 6) for way in lost for address in others):
-            self._memory.keep(network=self._network.look(), unit=self._memory.unit)
-            self._lay_probe()
+            self._lay_probe(network)
             self._voice.tell("network", "found", f"the address {lost[0].address} was replaced", priority=report.NOTICE)
 
     def _closed(self, *, patience: float = 0.0) -> dict[int, str]:
@@ -312,10 +324,9 @@ class Guard:
 
     def _hold_logins(self, *, due: bool) -> None:
         self._store.refresh()
-        now = self._store.scan(self._tracked)
-        differing = self._store.differences(now)
-        if not differing and not due and self._store.good:
+        if not due and self._store.good and not self._store.differences(self._store.scan(self._tracked)):
             return
+        seen = self._look()
         problem = self._login_problem() or self._boot_problem()
         if problem and self._is_stopping():
             return
@@ -330,10 +341,10 @@ class Guard:
             self._restore_files(online)
             self._start(f"a login failed: {online}", restart=True)
             online = self._online_problem()
-        self._settle_logins(problem or online)
+        self._settle_logins(problem or online, seen)
 
-    def _settle_logins(self, problem: str) -> None:
-        """Keep what is there for good when a login works, else say what is wrong and look again soon."""
+    def _settle_logins(self, problem: str, seen: Seen) -> None:
+        """Keep for good what a login has worked with, else say what is wrong and look again soon."""
         self._shown["login_tried_at"] = time.time()
         # Everybody may ask, so nobody may make the guard busy.
         self._asked = False
@@ -345,8 +356,11 @@ class Guard:
             return
         self._voice.settle("login")
         self._voice.settle("daemon")
-        self._keep(self._store.scan(self._tracked))
-        self._next_login = time.monotonic() + self.settings.check_seconds
+        # What was changed while the login went on, it proves nothing of.
+        steady = self._look() == seen
+        if steady:
+            self._keep(seen)
+        self._next_login = time.monotonic() + (self.settings.check_seconds if steady else AGAIN_SECONDS)
 
     def _login_problem(self) -> str:
         """Return what would keep an account out with the files as they are now."""
@@ -383,9 +397,12 @@ class Guard:
             self._runner.run(["systemctl", "daemon-reload"], check=False)
         return restored
 
-    def _keep(self, now: t.Any) -> None:
-        self._store.keep(now)
-        self._memory.keep(network=self._network.look(), unit=self._memory.unit or self._daemon.unit())
+    def _look(self) -> Seen:
+        return Seen(files=self._store.scan(self._tracked), network=self._network.look())
+
+    def _keep(self, seen: Seen) -> None:
+        self._store.keep(seen.files)
+        self._memory.keep(network=seen.network, unit=self._memory.unit or self._daemon.unit())
         self._tracked = tracked.find_tracked(runner=self._runner, accounts=self.settings.accounts)
 
     def _is_stopping(self) -> bool:

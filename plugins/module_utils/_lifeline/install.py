@@ -15,6 +15,8 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner 
 if t.TYPE_CHECKING:
     from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandRunner
 
+AS_SERVICE = ["systemd-run", "--quiet", "--wait", "--pipe", "--collect"]
+
 Wanted = t.Mapping[Path, t.Tuple[str, int]]  # noqa: UP006 (evaluated on Python 3.8)
 
 
@@ -74,7 +76,8 @@ def put_in_force(*, runner: CommandRunner, changed: t.Collection[Path], units: t
         runner.run(["/usr/sbin/sshd", "-t"])
         reload_server(runner=runner)
     # The guard makes its key when it is asked whether a login works.
-    done = runner.run([str(paths.COMMAND), "accept"], check=False)
+    # As a service, as which it runs later: within a login of its own another one is not always to be had.
+    done = runner.run([*AS_SERVICE, str(paths.COMMAND), "accept"], check=False)
     if done.rc != 0:
         raise WebstackError(
             f"The guard would start on a host where a login fails. {done.stdout.strip() or done.stderr.strip()}."
