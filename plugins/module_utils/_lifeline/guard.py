@@ -337,6 +337,10 @@ class Guard:
                 self._voice.tell("login", "healed", before, priority=report.WARNING)
         # The real server may still run with what was there before, or have been started in between.
         online = "" if problem else self._online_problem()
+        closed = self._closed() if online else {}
+        if closed:  # it has nothing to do with the login
+            self._reopen(closed)
+            online = self._online_problem()
         if online:
             self._restore_files(online)
             self._start(f"a login failed: {online}", restart=True)

@@ -17,7 +17,11 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._errors import We
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import paths, trial
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.daemon import SSHD
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.probe import NAMESPACE
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import TOO_LONG, write_atomically
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import (
+    TOO_LONG,
+    make_private,
+    write_atomically,
+)
 
 if t.TYPE_CHECKING:
     from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandResult, CommandRunner
@@ -114,7 +118,7 @@ class Logins:
 
     def prepare(self) -> None:
         """Make the guard's key where it is missing, and let it into the accounts."""
-        KEY.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(KEY.parent)
         if not KEY.exists():
             argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "ssh-lifeline", "-f", str(KEY)]
             self._runner.run(argv)

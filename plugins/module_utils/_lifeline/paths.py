@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 PROGRAM = Path("/usr/local/lib/ssh-lifeline")  # the sources, in the packages they have in the collection
-COMMAND = Path("/usr/local/sbin/ssh-lifeline")
+COMMAND = Path("/usr/local/bin/ssh-lifeline")  # everybody may ask for the status
 SETTINGS = Path("/etc/ssh-lifeline/settings.json")
 STATE = Path("/var/lib/ssh-lifeline")  # survives a reboot; root alone may look
 RUNTIME = Path("/run/ssh-lifeline")

@@ -57,11 +57,18 @@ class HostRunner:
         return result
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for this user alone.
+
+    One by one: mkdir(2) gives its mode to the last of several only.
+    """
+    for each in (*reversed(folder.parents), folder):
+        each.mkdir(mode=0o700, exist_ok=True)
+
+
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o600, uid: int = 0, gid: int = 0) -> None:
     """Replace a file in one step: a reader finds the old or the new content, whatever dies meanwhile."""
-    # One by one: mkdir(2) gives its mode to the last of several only.
-    for folder in reversed(path.parents):
-        folder.mkdir(mode=0o700, exist_ok=True)
+    make_private(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
