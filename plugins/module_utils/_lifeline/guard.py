@@ -32,7 +32,11 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.files i
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.firewall import Firewall
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.login import Logins
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.network import Network
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import HostRunner, write_atomically
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import (
+    HostRunner,
+    make_private,
+    write_atomically,
+)
 
 if t.TYPE_CHECKING:
     from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.files import Entries
@@ -110,6 +114,9 @@ class Guard:
 
     def prepare(self) -> None:
         """Make ready what the guard needs itself."""
+        # It holds host keys and lines of /etc/shadow.
+        make_private(paths.STATE)
+        paths.STATE.chmod(0o700)
         self._logins.prepare()
         self._lay_probe(self._memory.network or self._network.look())
 
