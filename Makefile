@@ -3,6 +3,7 @@
 JOBS ?= 2
 LAB ?= lab
 SUITE ?= 12
+COUNT ?= 20
 
 export ANSIBLE_HOME := $(CURDIR)/.ansible
 export MOLECULE_GLOB := molecule/*/molecule.yml
@@ -55,6 +56,9 @@ bench-rebuild: deps  ## Measure how long a rebuild takes
 
 faults: deps  ## Lock admins out in every way we know (FAULT=U06 OS=13 for some, GUARD=no: unguarded)
 	@python -m tests.faults $(addprefix --fault=,$(FAULT)) $(addprefix --os=,$(OS)) $(addprefix --guard=,$(GUARD)) $(ARGS)
+
+kill-runs: deps  ## Kill runs that close SSH, and see the host open it again (COUNT=20 SUITE=12|13)
+	@python tests/lab/kills.py --count $(COUNT) --suite $(SUITE)
 
 lab-up: deps  ## Start lb-01, web-01, web-02 and a spare (LAB=name SUITE=12|13)
 	@$(lab) up --suite $(SUITE)

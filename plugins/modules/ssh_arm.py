@@ -44,6 +44,7 @@ options:
     description:
       - The RV(id) of a switch that this run has armed earlier. If that is still armed, the change becomes a part of it,
         the time begins anew, and it takes one more confirmation.
+      - If that was rolled back meanwhile, the module fails, since what the run did so far is gone.
     type: str
     default: ""
 seealso:

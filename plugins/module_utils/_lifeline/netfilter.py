@@ -150,16 +150,27 @@ class KernelFilter:
         done, refused = self._restore_nft(now=now.nft, wanted=wanted.nft)
         for backend in BACKENDS:
             before, after = now.xtables.get(backend.command, {}), wanted.xtables.get(backend.command, {})
-            script = xtables_script(now=before, wanted=after)
-            if not script:
-                continue
             names = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
-            result = self._runner.run([f"{backend.command}-restore"], stdin=script, check=False)
-            if result.rc == 0:
-                done.append(f"{backend.command}: {', '.join(names)}")
-            else:
-                refused.append(f"{backend.command}-restore ({', '.join(names)}): {result.stderr.strip()}")
+            if not names:
+                continue
+            error = self._restore_xtables(backend, before=before, after=after)
+            told = f"{backend.command}: {', '.join(names)}"
+            (refused if error else done).append(f"{told}: {error}" if error else told)
         return done, refused
+
+    def _restore_xtables(self, backend: Backend, *, before: t.Mapping[str, str], after: t.Mapping[str, str]) -> str:
+        """Swap one command's tables and return what it says against that, if anything."""
+        surplus = [name for name in before if name not in after]
+        if backend.family and surplus:
+            # nft takes such tables away, where iptables could only empty them.
+            script = "".join(f"delete table {backend.family} {name}\n" for name in surplus)
+            if self._runner.run(["nft", "--file", "-"], stdin=script, check=False).rc == 0:
+                before = {name: text for name, text in before.items() if name in after}
+        script = xtables_script(now=before, wanted=after)
+        if not script:
+            return ""
+        result = self._runner.run([f"{backend.command}-restore"], stdin=script, check=False)
+        return "" if result.rc == 0 else (result.stderr.strip() or f"exit code {result.rc}")
 
     def hold(self, *, ports: t.Iterable[int]) -> None:
         """Accept SSH ahead of all other rules of the filter tables; the role ufw takes such rules out again."""

@@ -7,6 +7,9 @@
 a unit for the next boot, and only then writes the file `armed`. From then on the host goes back to the snapshot when
 the time is over, or when it starts with the file still there. `confirm` removes the file. Whoever holds the lock
 decides: a change is either confirmed or rolled back, never both.
+
+A run may be slower than its time allows and close SSH only after the rollback. As long as its session lives, the host
+therefore goes back again and again, until the run asks for its confirmation and is told.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._errors import We
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import paths
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import HostRunner, write_atomically
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.snapshot import Host, Snapshot
+from ansible_collections.phoenix.webstack.plugins.module_utils._ssh.procfs import Proc
 
 if t.TYPE_CHECKING:
     from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandRunner
@@ -55,8 +59,9 @@ SyslogIdentifier=ssh-lifeline
 WantedBy=multi-user.target
 """
 SHORTEST, LONGEST = 5, 3600
-ARMED, ROLLING = "armed", "rolling back"
+ARMED, ROLLING, ROLLED_BACK = "armed", "rolling back", "rolled back"
 ATTEMPTS = 3
+ROUNDS = 60
 LOCK_SECONDS = 120.0
 COMMAND_SECONDS = 30.0
 BY_HAND, EXPIRED, RESTART, CUT_OFF = "hand", "expired", "restart", "cut-off"
@@ -69,6 +74,8 @@ class Switch:
     :arg snapshot: The folder of the state to go back to, which is that of the first of several unconfirmed changes.
     :arg depth: How many confirmations it takes: a change may be part of another one.
     :arg replaced: Earlier switches that were never confirmed, and that this one took over from.
+    :arg session: The SSH session of the run, see `Sessions`.
+    :arg rounds: How often the host went back again after it had gone back.
     """
 
     id: str
@@ -79,6 +86,8 @@ class Switch:
     timer: str
     depth: int = 1
     replaced: tuple[str, ...] = ()
+    session: str = ""
+    rounds: int = 0
     state: str = ARMED
 
 
@@ -168,14 +177,39 @@ class Timer:
             sync_folder(self._link.parent)
 
 
+class Sessions:
+    """SSH sessions, each by the process of sshd that serves it, and when that began."""
+
+    def __init__(self, *, proc: Proc) -> None:
+        self._proc = proc
+
+    def current(self) -> str:
+        """Return the session that this program was started from, nothing if there is none."""
+        servers = (pid for pid in self._proc.ancestors(os.getpid()) if self._proc.comm(pid).startswith("sshd"))
+        pid = next(servers, 0)
+        return f"{pid} {self._proc.started(pid)}" if pid else ""
+
+    def lives(self, session: str) -> bool:
+        """Tell whether a session is still open."""
+        pid, _blank, began = session.partition(" ")
+        return bool(pid and began) and self._proc.started(int(pid)) == began
+
+
 class DeadMansSwitch:
     """The switch of this host."""
 
     def __init__(
-        self, *, host: Host, timer: Timer, folder: Path = paths.ROLLBACK, aside: Path = paths.STATE / "aside"
+        self,
+        *,
+        host: Host,
+        timer: Timer,
+        sessions: Sessions,
+        folder: Path = paths.ROLLBACK,
+        aside: Path = paths.STATE / "aside",
     ) -> None:
         self._host = host
         self._timer = timer
+        self._sessions = sessions
         self._folder = folder
         self._aside = aside
 
@@ -199,6 +233,9 @@ class DeadMansSwitch:
             current = self._current()
             if current and current.state == ROLLING:
                 self._roll_back(current, because=CUT_OFF)
+                current = None
+            elif current and current.state == ROLLED_BACK:
+                self._release(current)
                 current = None
             if within:
                 self._refuse_if_rolled_back(within)
@@ -227,7 +264,7 @@ class DeadMansSwitch:
             if current and current.id == switch_id and current.state == ARMED:
                 return self._disarm(current)
             if current and current.id == switch_id:
-                self._roll_back(current, because=CUT_OFF)
+                self._release(current) if current.state == ROLLED_BACK else self._roll_back(current, because=CUT_OFF)
             self._refuse_if_rolled_back(switch_id, again=True)
             if current and switch_id in current.replaced:
                 raise WebstackError(
@@ -246,6 +283,8 @@ class DeadMansSwitch:
             # The boot's unit may be started at any time; only without the timer there has been a restart.
             if because == RESTART and self._timer.runs(current.timer):
                 return None
+            if current.state == ROLLED_BACK:
+                return self._roll_back_again(current, because=because)
             return self._roll_back(current, because=because)
 
     def _refuse_if_rolled_back(self, switch_id: str, *, again: bool = False) -> None:
@@ -261,7 +300,7 @@ class DeadMansSwitch:
 
     def _arm_anew(self, *, seconds: int, label: str) -> Switch:
         switch_id = _new_id()
-        self._tidy_up(keep="")
+        self._tidy_up()
         snapshot = self._host.take()
         write_atomically(self._snapshot(switch_id), snapshot.as_json().encode())
         sync_folder(self._snapshot(switch_id).parent)
@@ -307,6 +346,7 @@ class DeadMansSwitch:
         The new timer first, then the file, then (by the caller) the old timer goes: whatever this is killed between,
         a timer is there for the switch that the file names.
         """
+        switch = dataclasses.replace(switch, session=self._sessions.current())
         self._timer.outlive_a_restart()
         self._timer.start(switch.timer, switch=switch.id, seconds=switch.seconds)
         self._save(switch)
@@ -325,9 +365,7 @@ class DeadMansSwitch:
             self._save(dataclasses.replace(current, depth=current.depth - 1))
             return answer
         write_atomically(self._folder / "confirmed", json.dumps([current.id, *current.replaced]).encode())
-        self._unlink_armed()
-        self._timer.stop(current.timer)
-        self._tidy_up(keep="")
+        self._release(current)
         tell(f"{current.label}: confirmed ({current.id})")
         return answer
 
@@ -340,7 +378,7 @@ class DeadMansSwitch:
         }[because]
         tell(f"{current.label}: rolling back, since {reason} ({current.id})", priority=syslog.LOG_WARNING)
         self._save(dataclasses.replace(current, state=ROLLING))
-        aside = self._aside / datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+        aside = self._new_aside()
         done, problems = self._restore(current, aside=aside)
         rollback = Rollback(
             ids=(current.id, *current.replaced),
@@ -352,8 +390,47 @@ class DeadMansSwitch:
             problems=tuple(problems),
             aside=str(aside) if aside.exists() else "",
         )
-        self._finish(current, rollback)
+        self._note(rollback)
+        if because == EXPIRED:
+            self._stay(current)
+        else:
+            self._release(current)
         return rollback
+
+    def _roll_back_again(self, current: Switch, *, because: str) -> Rollback | None:
+        """Take back what a slow run has done since."""
+        done, problems = self._restore(current, aside=self._new_aside())
+        last = self._last()
+        if last and done:
+            last = dataclasses.replace(
+                last, at=_now(), done=(*last.done, *done), problems=tuple(problems), reported=False, answered=False
+            )
+            tell(f"{current.label}: there was more of it after the rollback", priority=syslog.LOG_WARNING)
+            self._note(last)
+        if because == EXPIRED:
+            self._stay(current)
+        else:
+            self._release(current)
+        return last
+
+    def _stay(self, current: Switch) -> None:
+        """Stay on guard after a rollback, as long as the run may still be at work."""
+        if current.rounds >= ROUNDS or not self._sessions.lives(current.session):
+            self._release(current)
+            return
+        again = dataclasses.replace(
+            current,
+            state=ROLLED_BACK,
+            rounds=current.rounds + 1,
+            timer=_timer_name(f"{current.id}-{secrets.token_hex(2)}"),
+        )
+        try:
+            self._timer.start(again.timer, switch=again.id, seconds=again.seconds)
+            self._save(again)
+            self._timer.stop(current.timer)
+        except (WebstackError, OSError) as error:
+            tell(f"cannot stay on guard: {error}", priority=syslog.LOG_ERR)
+            self._release(current)
 
     def _restore(self, current: Switch, *, aside: Path) -> tuple[list[str], list[str]]:
         """Restore until nothing is in the way any more, or it is clear that it stays there."""
@@ -373,15 +450,22 @@ class DeadMansSwitch:
             time.sleep(1)
         return done, problems
 
-    def _finish(self, current: Switch, rollback: Rollback) -> None:
+    def _new_aside(self) -> Path:
+        return self._aside / datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+
+    def _note(self, rollback: Rollback) -> None:
+        """Tell what was done, in the journal and to whoever asks later."""
         for line in rollback.done:
             tell(f"put back: {line}")
         with contextlib.suppress(OSError):  # a full disk; the journal has it all
             write_atomically(self._folder / "last_rollback.json", json.dumps(_as_dict(rollback)).encode())
+        tell(str(rollback), priority=syslog.LOG_ERR if rollback.problems else syslog.LOG_WARNING)
+
+    def _release(self, current: Switch) -> None:
+        """Be armed no more."""
         self._unlink_armed()
         self._timer.stop(current.timer)
-        self._tidy_up(keep="")
-        tell(str(rollback), priority=syslog.LOG_ERR if rollback.problems else syslog.LOG_WARNING)
+        self._tidy_up()
 
     # -- what is on disk
 
@@ -444,10 +528,10 @@ class DeadMansSwitch:
         (self._folder / paths.ARMED.name).unlink(missing_ok=True)
         sync_folder(self._folder)
 
-    def _tidy_up(self, *, keep: str) -> None:
+    def _tidy_up(self) -> None:
         """Remove snapshots that nobody goes back to any more; they hold copies of the host's keys."""
         for path in self._folder.iterdir():
-            if path.is_dir() and path.name != keep:
+            if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
 
 
@@ -488,7 +572,7 @@ def _timer_name(switch_id: str) -> str:
 def make_switch() -> DeadMansSwitch:
     """Return the switch of this host."""
     runner = HostRunner(timeout=COMMAND_SECONDS)
-    return DeadMansSwitch(host=Host(runner=runner), timer=Timer(runner=runner))
+    return DeadMansSwitch(host=Host(runner=runner), timer=Timer(runner=runner), sessions=Sessions(proc=Proc()))
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:

@@ -89,6 +89,11 @@ class Proc:
         fields = self._read(f"{pid}/stat").rpartition(")")[2].split()
         return int(fields[1]) if len(fields) > 1 else 0
 
+    def started(self, pid: int) -> str:
+        """Return when a process began, in ticks since the boot: with its id, that names it for good."""
+        fields = self._read(f"{pid}/stat").rpartition(")")[2].split()
+        return fields[19] if len(fields) > 19 else ""
+
     def ancestors(self, pid: int) -> t.Iterator[int]:
         """Yield a process and its parents, nearest first, without PID 1."""
         while pid > 1:
