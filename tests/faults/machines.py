@@ -10,11 +10,12 @@ Images are kept, and made again when what they are made from has changed: the ro
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +34,7 @@ ALIAS = "host"
 ANCHOR = "anchor"
 PACKAGES = "ufw iptables nftables arptables fail2ban ipset netcat-openbsd python3-systemd"
 BOOT_TIMEOUT = 60.0
+ADDRESSES = 200
 INJECTION_TIMEOUT = 90
 # The kernel's settings can be written, as on a real host; those that are not of the network stay as they are.
 WRITABLE_SYSCTL = ("--security-opt", "unmask=/proc/sys")
@@ -151,6 +153,7 @@ class Workshop:
     ways: list[admins.Route] = field(default_factory=admins.routes)
     _building: threading.Lock = field(default_factory=threading.Lock)
     _ready: set[str] = field(default_factory=set)
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.cycle(range(1, ADDRESSES)))
 
     def open(self, suites: Sequence[str]) -> None:
         """Prepare the network, the admins' addresses and the keys."""
@@ -197,7 +200,8 @@ class Workshop:
     def start(self, fault: Fault, suite: str, lane: int) -> Host:
         """Start a fresh host for a fault."""
         image = self.image(suite, fault.base)
-        return self._boot(Host(self.lab, f"lane-{lane}"), image, lane)
+        # Each at an address of its own: podman does not always give one free that was used a moment ago.
+        return self._boot(Host(self.lab, f"lane-{lane}"), image, next(self._numbers))
 
     def _boot(self, host: Host, image: str, number: int, archive: bytes = b"") -> Host:
         """Start a host from an image, at an address that a restart does not change."""
