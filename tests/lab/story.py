@@ -343,12 +343,21 @@ class Story:
             shell.close()
 
     def take_guard_off(self, shell: OpenShell) -> None:
-        """Remove the guard from ufw's files and load them: from now on the admin can be locked out."""
+        """Stop the guard on the host, and remove that of ufw's files: from now on the admin can be locked out."""
+        shell.type("sudo systemctl disable --now ssh-lifeline.timer ssh-lifeline")
+        shell.type("sudo ssh-lifeline release")
         shell.type(f"sudo sed -i {shlex.quote(GUARD_BLOCK)} {' '.join(GUARD_FILES)}")
         shell.type("sudo ufw reload")
 
+    def let_guard(self, verb: str, machine: str) -> None:
+        """Stop or start the guard of a machine that has one: it would put itself first in the test's own chains."""
+        units = "ssh-lifeline.timer ssh-lifeline.service"
+        script = f"! systemctl is-enabled --quiet {units} || systemctl {verb} {units}"
+        self.hand(machine, "sh", "-c", f"{script} 2>/dev/null")
+
     def count_ssh_attempts(self, machine: str) -> None:
         """Begin to count, in the machine's kernel and ahead of its firewall, who tries its SSH port."""
+        self.let_guard("stop", machine)
         with suppress(LabError):
             self.hand(machine, "nft", "delete", "table", "inet", "witness")
         rules = """
@@ -363,14 +372,16 @@ class Story:
         self.hand(machine, "nft", "-f", "-", stdin=rules)
 
     def ssh_attempts(self, machine: str) -> int:
-        """Return how often somebody tried."""
+        """Return how often somebody tried since."""
         shown = self.hand(machine, "nft", "list", "counter", "inet", "witness", "ssh_attempts")
+        self.let_guard("start", machine)
         found = re.search(r"packets (\d+)", shown)
         return int(found[1]) if found else -1
 
     @contextmanager
     def ssh_shut(self, machine: str) -> Iterator[None]:
         """Cut a machine's SSH port off for the length of a block, the connections that are open as well."""
+        self.let_guard("stop", machine)
         rules = """
         table inet shut {
           chain input {
@@ -384,6 +395,7 @@ class Story:
             yield
         finally:
             self.hand(machine, "nft", "delete", "table", "inet", "shut")
+            self.let_guard("start", machine)
 
     # -- comparing
 

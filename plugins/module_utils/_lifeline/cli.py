@@ -38,6 +38,11 @@ def parser() -> argparse.ArgumentParser:
         ("check", command_check, "look at everything now and change nothing; exit code 1 where something hinders SSH"),
         ("heal", command_heal, "look at everything now and mend it"),
         ("accept", command_accept, "take the host as it is now for good, if a login works"),
+        (
+            "release",
+            command_release,
+            "take the guard's rules out of the packet filter, once it is stopped for good",
+        ),
         ("explain", command_explain, "show what is held, and what would be taken back if a login failed now"),
         ("logout", command_logout, "tell in a line whether the next login will work; shells run this at their end"),
         ("run", command_run, "be the guard; systemd starts this"),
@@ -176,6 +181,12 @@ def command_accept(options: argparse.Namespace) -> int:
     else:
         print(f"Not accepted: {problem}" if problem else "Accepted: what a login needs is kept as it is now.")
     return 1 if problem else 0
+
+
+def command_release(_options: argparse.Namespace) -> int:
+    """Take out of the kernel what the guard has put there."""
+    guard.Guard(settings=load_settings(), voice=report.Report(quiet=True)).release()
+    return 0
 
 
 def command_connect(options: argparse.Namespace) -> int:

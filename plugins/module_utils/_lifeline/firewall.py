@@ -193,6 +193,15 @@ class Firewall:
             told = self._hold_one_by_one(lacking)
         return told + self._hold_legacy()
 
+    def release(self) -> None:
+        """Take every rule of ours out again."""
+        self._runner.run(["nft", "--file", "-"], stdin=release_script(self.chains()), check=False)
+        for version, command, table, chain in self._legacy_chains():
+            inward = chain in ("PREROUTING", "INPUT")
+            rules = legacy_rules(inward=inward, version=version, translates=table == "nat", settings=self._settings)
+            for rule in rules:
+                self._runner.run([command, "--wait", "5", "--table", table, "--delete", chain, *rule], check=False)
+
     def _hold_one_by_one(self, lacking: t.Sequence[tuple[Chain, list[str]]]) -> list[str]:
         """Do what can be done where one chain spoils the transaction for all."""
         told, refused = [], []
@@ -210,15 +219,21 @@ class Firewall:
 
     def _hold_legacy(self) -> list[str]:
         """Do the same for the older iptables, whose tables nftables does not see."""
-        told = []
-        for version, (names, command) in LEGACY.items():
-            places = [(table, chain) for table in read_words(Path(names)) for chain in LEGACY_HOOKS.get(table, ())]
-            told += [
-                f"SSH stands first in {command} {table} {chain} again"
-                for table, chain in places
-                if self._hold_legacy_chain(command, version, table, chain)
-            ]
-        return told
+        return [
+            f"SSH stands first in {command} {table} {chain} again"
+            for version, command, table, chain in self._legacy_chains()
+            if self._hold_legacy_chain(command, version, table, chain)
+        ]
+
+    @staticmethod
+    def _legacy_chains() -> list[tuple[int, str, str, str]]:
+        """Return the IP version, command, table and name of each chain of the older iptables that is in use."""
+        return [
+            (version, command, table, chain)
+            for version, (names, command) in LEGACY.items()
+            for table in read_words(Path(names))
+            for chain in LEGACY_HOOKS.get(table, ())
+        ]
 
     def _hold_legacy_chain(self, command: str, version: int, table: str, chain: str) -> bool:
         inward = chain in ("PREROUTING", "INPUT")

@@ -44,7 +44,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import Settings
 
 TICK_SECONDS = 2.0
-FIREWALL_SECONDS = 10.0  # how often it is looked at without an event: the older iptables tells of nothing
+SILENT_SECONDS = 10.0  # how often that is looked at of which nothing tells: the older iptables, neighbours
 ASKED_SECONDS = 1.0  # how soon after one login that was asked for there may be another
 AGAIN_SECONDS = 1.0  # after one during which the host was changed
 RETRY_SECONDS = 10.0  # after a login that failed and could not be mended
@@ -105,7 +105,7 @@ class Guard:
         self._memory = Memory()
         self._probe: probe.Probe | None = None
         self._tracked = tracked.find_tracked(runner=self._runner, accounts=settings.accounts)
-        self._next_firewall = self._next_login = self._next_asked = 0.0
+        self._next_silent = self._next_login = self._next_asked = 0.0
         self._asked = False
         self._shutdown = report.ShutdownLock()
         self._shown: dict[str, t.Any] = {}
@@ -128,9 +128,12 @@ class Guard:
     def step(self, topics: t.Collection[str]) -> None:
         """Look at what may have been touched, mend it, and say so."""
         now = time.monotonic()
-        if watch.FIREWALL in topics or now >= self._next_firewall:
+        if now >= self._next_silent:
+            self._next_silent = now + SILENT_SECONDS
             self._hold_firewall()
-            self._next_firewall = now + FIREWALL_SECONDS
+            self._hold_neighbours()
+        elif watch.FIREWALL in topics:
+            self._hold_firewall()
         if watch.NETWORK in topics:
             self._adopt_address()
         closed = self._closed()
@@ -171,6 +174,11 @@ class Guard:
             if not kept:
                 self._probe.tear_down()
 
+    def release(self) -> None:
+        """Take out of the kernel what the guard has put there."""
+        self._firewall.release()
+        self._new_probe(self._memory.network or self._network.look()).tear_down()
+
     def problems(self) -> dict[str, str]:
         """Return what keeps, or after a restart or boot would keep, the admins out; nothing is changed."""
         found = {}
@@ -210,6 +218,12 @@ class Guard:
             self._voice.tell_once("firewall", f"a chain that cannot be changed may stop SSH: {error.message}")
         for message in told:
             self._voice.tell("firewall", "healed", message)
+
+    def _hold_neighbours(self) -> None:
+        own = [way.source for way in self._probe.ways] if self._probe else []
+        good = self._memory.network
+        for line in self._network.drop_strange_neighbours(good=good, own=own) if good else []:
+            self._voice.tell("network", "healed", f"forgot the fixed neighbour {line}", priority=report.WARNING)
 
     # -- port
 

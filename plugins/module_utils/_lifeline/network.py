@@ -52,10 +52,26 @@ class Network:
             "route6": self._lines("ip", "-6", "route", "show", "table", "main"),
             "rule4": self._lines("ip", "-4", "rule", "show"),
             "rule6": self._lines("ip", "-6", "rule", "show"),
-            "neighbour": self._lines("ip", "neigh", "show", "nud", "permanent"),
+            "neighbour": self._neighbours(),
             "qdisc": [line for device in devices for line in self._qdiscs(device)],
             "filter": [line for device in devices for line in self._filters(device)],
         }
+
+    def drop_strange_neighbours(self, *, good: State, own: t.Collection[str]) -> list[str]:
+        """Forget fixed hardware addresses that were not there before, and return them as lines.
+
+        No probe can tell that the gateway's is wrong, since the wire is left out. The kernel asks for it anew.
+
+        :arg own: Addresses whose entries are the guard's.
+        """
+        now = self._neighbours()
+        strange = [line for line in now if line not in good.get("neighbour", []) and line.split()[0] not in own]
+        for argv in (argv for line in strange for argv in _unset_neighbour(line)):
+            self._runner.run(argv, check=False)
+        return strange
+
+    def _neighbours(self) -> list[str]:
+        return self._lines("ip", "neigh", "show", "nud", "permanent")
 
     def restore(self, *, good: State) -> list[str]:
         """Go back to a state and return the commands it took."""
