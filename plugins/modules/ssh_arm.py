@@ -90,6 +90,10 @@ taken_over:
   description: The switch of an earlier run that was never confirmed; null where there was none.
   returned: unless in check mode
   type: dict
+rolled_back:
+  description: What the host tells of the rollback of O(within).
+  returned: when it was rolled back
+  type: dict
 last_rollback:
   description: The last change that was rolled back, if nobody was told yet; else null.
   returned: unless in check mode
@@ -134,6 +138,12 @@ def main() -> None:
     except ValueError:
         module.fail_json(
             msg=f"The dead man's switch could not be armed. Nothing was changed. {(stderr or stdout).strip()}"
+        )
+    if answer.get("rolled_back"):
+        module.fail_json(
+            msg=f"The host has taken back what this run has changed so far: {answer['msg']} Nothing was changed since. "
+            "Give the run more time (ssh_rollback_seconds), or mend what it changes.",
+            rolled_back=answer["rolled_back"],
         )
     if answer.get("failed"):
         module.fail_json(msg=f"The dead man's switch could not be armed: {answer['msg']}")

@@ -31,7 +31,11 @@ from pathlib import Path
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import paths
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import HostRunner, write_atomically
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import (
+    HostRunner,
+    make_private,
+    write_atomically,
+)
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.snapshot import Host, Snapshot
 from ansible_collections.phoenix.webstack.plugins.module_utils._ssh.procfs import Proc
 
@@ -235,7 +239,7 @@ class DeadMansSwitch:
                 self._roll_back(current, because=CUT_OFF)
                 current = None
             elif current and current.state == ROLLED_BACK:
-                self._release(current)
+                self._end_rollback(current) if current.id == within else self._release(current)
                 current = None
             if within:
                 self._refuse_if_rolled_back(within)
@@ -264,7 +268,9 @@ class DeadMansSwitch:
             if current and current.id == switch_id and current.state == ARMED:
                 return self._disarm(current)
             if current and current.id == switch_id:
-                self._release(current) if current.state == ROLLED_BACK else self._roll_back(current, because=CUT_OFF)
+                self._end_rollback(current) if current.state == ROLLED_BACK else self._roll_back(
+                    current, because=CUT_OFF
+                )
             self._refuse_if_rolled_back(switch_id, again=True)
             if current and switch_id in current.replaced:
                 raise WebstackError(
@@ -284,7 +290,9 @@ class DeadMansSwitch:
             if because == RESTART and self._timer.runs(current.timer):
                 return None
             if current.state == ROLLED_BACK:
-                return self._roll_back_again(current, because=because)
+                last = self._roll_back_again(current)
+                self._stay(current) if because == EXPIRED else self._release(current)
+                return last
             return self._roll_back(current, because=because)
 
     def _refuse_if_rolled_back(self, switch_id: str, *, again: bool = False) -> None:
@@ -391,14 +399,11 @@ class DeadMansSwitch:
             aside=str(aside) if aside.exists() else "",
         )
         self._note(rollback)
-        if because == EXPIRED:
-            self._stay(current)
-        else:
-            self._release(current)
+        self._stay(current) if because == EXPIRED else self._release(current)
         return rollback
 
-    def _roll_back_again(self, current: Switch, *, because: str) -> Rollback | None:
-        """Take back what a slow run has done since."""
+    def _roll_back_again(self, current: Switch) -> Rollback | None:
+        """Take back what a slow run has done since, or a command that was under way at the rollback."""
         done, problems = self._restore(current, aside=self._new_aside())
         last = self._last()
         if last and done:
@@ -407,15 +412,20 @@ class DeadMansSwitch:
             )
             tell(f"{current.label}: there was more of it after the rollback", priority=syslog.LOG_WARNING)
             self._note(last)
-        if because == EXPIRED:
-            self._stay(current)
-        else:
-            self._release(current)
         return last
 
+    def _end_rollback(self, current: Switch) -> None:
+        """Be done with a rollback, at the request of the run: now that it waits, what is put back stays so."""
+        self._roll_back_again(current)
+        self._release(current)
+
     def _stay(self, current: Switch) -> None:
-        """Stay on guard after a rollback, as long as the run may still be at work."""
-        if current.rounds >= ROUNDS or not self._sessions.lives(current.session):
+        """Stay on guard after a rollback, as long as the run may still be at work.
+
+        A command that was under way outlives its session for a moment, so there is a second look in any case.
+        """
+        settled = current.rounds > 0
+        if current.rounds >= ROUNDS or (settled and not self._sessions.lives(current.session)):
             self._release(current)
             return
         again = dataclasses.replace(
@@ -425,7 +435,7 @@ class DeadMansSwitch:
             timer=_timer_name(f"{current.id}-{secrets.token_hex(2)}"),
         )
         try:
-            self._timer.start(again.timer, switch=again.id, seconds=again.seconds)
+            self._timer.start(again.timer, switch=again.id, seconds=again.seconds if settled else SHORTEST)
             self._save(again)
             self._timer.stop(current.timer)
         except (WebstackError, OSError) as error:
@@ -472,7 +482,7 @@ class DeadMansSwitch:
     @contextlib.contextmanager
     def _lock(self) -> t.Iterator[None]:
         """Be the only one. A rollback under way is waited for: what comes of it is then known."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(self._folder)
         with (self._folder / "lock").open("w", encoding="ascii") as file:
             end = time.monotonic() + LOCK_SECONDS
             while True:

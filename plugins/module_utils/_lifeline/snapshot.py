@@ -22,7 +22,11 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.netfilter import Filter, KernelFilter
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import NOT_RUN, write_atomically
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import (
+    NOT_RUN,
+    make_private,
+    write_atomically,
+)
 from ansible_collections.phoenix.webstack.plugins.module_utils._ssh.listeners import SSHD, find_listeners
 from ansible_collections.phoenix.webstack.plugins.module_utils._ssh.procfs import LISTEN, Proc
 
@@ -214,7 +218,7 @@ class Host:
             return
         with contextlib.suppress(OSError):
             target = aside / path
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(target.parent)
             shutil.copy2(source, target, follow_symlinks=False)
 
     def _restore_file(self, path: str, wanted: Entry | None) -> None:

@@ -98,8 +98,16 @@ class World:
         return found
 
     def expire(self) -> list[rollback.Rollback | None]:
-        """Let every timer go off."""
-        return [self.switch.roll_back(switch, because=EXPIRED) for switch in list(self.timer.running.values())]
+        """Let every timer go off, which is the end of it."""
+        gone, self.timer.running = list(self.timer.running.values()), {}
+        return [self.switch.roll_back(switch, because=EXPIRED) for switch in gone]
+
+    def give_up(self) -> list[rollback.Rollback | None]:
+        """Let every timer go off until there is none."""
+        done = self.expire()
+        while self.timer.running:
+            self.expire()
+        return done
 
 
 @pytest.fixture
@@ -137,7 +145,7 @@ def test_to_confirm_twice_is_no_mistake(world: World) -> None:
 def test_without_a_confirmation_the_host_goes_back(world: World) -> None:
     answer = world.arm("new rules")
     world.host.state = 2
-    (done,) = world.expire()
+    (done,) = world.give_up()
     assert done is not None
     assert (world.host.state, world.armed(), world.timer.running) == (1, None, {})
     assert (done.label, done.done, done.problems) == ("new rules", ("state 1",), ())
@@ -280,7 +288,16 @@ def test_a_slow_run_is_told_and_then_let_go(slow: World) -> None:
     assert armed
     with pytest.raises(WebstackError, match=r"^slow was rolled back at "):
         slow.switch.confirm(armed["id"])
-    assert (slow.armed(), slow.timer.running) == (None, {})
+    assert (slow.host.state, slow.armed(), slow.timer.running) == (1, None, {})
+
+
+def test_a_command_that_was_under_way_at_the_rollback_is_taken_back_too(world: World) -> None:
+    world.arm()
+    world.host.state = 2
+    world.expire()
+    world.host.state = 3
+    world.expire()
+    assert (world.host.state, world.armed(), world.timer.running) == (1, None, {})
 
 
 def test_the_guard_over_a_run_ends_with_its_session(slow: World) -> None:
@@ -398,7 +415,7 @@ def test_whatever_a_takeover_is_killed_between_a_timer_is_there_for_what_is_arme
     assert armed
     assert world.timer.running[armed["timer"]] == armed["id"]
     world.host.state = 2
-    world.expire()
+    world.give_up()
     assert (world.host.state, world.armed()) == (1, None)
 
 
