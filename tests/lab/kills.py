@@ -110,9 +110,10 @@ class Trial:
 def log_in(argv: list[str]) -> bool:
     """Tell whether a new connection gets in; one that is cut in the middle would hang until the way is open again."""
     try:
-        return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=3).returncode == 0
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=3)
     except subprocess.TimeoutExpired:
         return False
+    return done.returncode == 0
 
 
 def try_once(target: Target, ssh: list[str], way: str, seconds: int, delay: float) -> Trial:
