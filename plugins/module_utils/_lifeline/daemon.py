@@ -106,10 +106,11 @@ class Daemon:
         """Make room on the port, where the policy says so, and say what was done."""
         if self._settings.port_thief != STOP:
             return ""
-        if holder.unit.endswith(".service"):
-            self._runner.run(["systemctl", "stop", holder.unit.replace(".service", ".socket")], check=False)
-            self._runner.run(["systemctl", "stop", holder.unit], check=False)
-        end_process(holder.pid)
+        name, _dot, kind = holder.unit.rpartition(".")
+        if kind in ("service", "socket"):  # the socket first: it would start the service again
+            self._runner.run(["systemctl", "stop", f"{name}.socket", f"{name}.service"], check=False)
+        if holder.pid > 1:
+            end_process(holder.pid)
         return f"stopped {holder}, which held the port of SSH"
 
     def start(self, unit: str, *, restart: bool = False) -> bool:
@@ -123,6 +124,10 @@ class Daemon:
             end_process(orphan.pid)
         done = self._runner.run(["systemctl", "--no-block", "restart" if restart else "start", unit], check=False)
         return done.rc == 0 and self._wait_for_listener(unit)
+
+    def reload(self) -> None:
+        """Have a server that runs read its settings anew."""
+        self._runner.run(["systemctl", "--no-block", "reload-or-restart", SERVICE], check=False)
 
     def repair_units(self, unit: str) -> None:
         """Undo what keeps systemd from starting the server, once the files are right."""
@@ -186,15 +191,23 @@ class Daemon:
             unit = unit_of(Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8"))
         except OSError:
             program = unit = ""
+        if pid == 1:  # systemd listens for a unit of which it will start the service
+            unit = self._socket_unit(socket[1])
         return Holder(
             pid=pid,
             name=self._proc.comm(pid),
             unit=unit,
             address=socket[0],
             port=socket[1],
-            rightful=program == SSHD or pid == 1,
+            rightful=program == SSHD or (pid == 1 and unit in ("", SOCKET, "sshd.socket")),
             stopped=False,
         )
+
+    def _socket_unit(self, port: int) -> str:
+        """Return the socket unit that listens on a port."""
+        listed = self._runner.run(["systemctl", "list-sockets", "--no-legend", "--plain", "--full"], check=False)
+        lines = [line.split() for line in listed.stdout.splitlines()]
+        return next((words[1] for words in lines if len(words) > 1 and words[0].endswith(f":{port}")), "")
 
     def _is_stopped(self, pid: int) -> bool:
         try:

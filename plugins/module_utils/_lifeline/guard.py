@@ -351,8 +351,11 @@ class Guard:
         problem = self._login_problem() or self._boot_problem()
         if problem and self._is_stopping():
             return
-        if problem and self._restore_files(problem):
+        restored = self._restore_files(problem) if problem else []
+        if restored:
             self._daemon.repair_units(self._memory.unit or self._daemon.unit())
+            if any(path.startswith("/etc/ssh/") for path in restored):  # it may have read what was there
+                self._daemon.reload()
             before, problem = problem, self._login_problem() or self._boot_problem()
             if not problem:
                 self._voice.tell("login", "healed", before, priority=report.WARNING)

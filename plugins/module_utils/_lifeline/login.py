@@ -88,8 +88,9 @@ def drop_in(*, ports: t.Sequence[int], keys_file: str, exempt: t.Sequence[str], 
         *(f"Port {port}" for port in ports),
         "PubkeyAuthentication yes",
         f"AuthorizedKeysFile {keys_file} {OUR_KEYS}",
-        "MaxStartups 100:30:300",
-        "LoginGraceTime 120",
+        # Room for many who connect and say nothing, and not for long.
+        "MaxStartups 200:30:500",
+        "LoginGraceTime 30",
         "UseDNS no",
     ]
     if penalties:
