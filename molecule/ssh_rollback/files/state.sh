@@ -1,4 +1,4 @@
-#!/bin/bash
+# shellcheck shell=bash
 # Everything that a rollback has to bring back, but for counters.
 set -o pipefail
 for program in iptables-save ip6tables-save; do

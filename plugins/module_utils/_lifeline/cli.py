@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import socket
-import sys
 import time
 import typing as t
 
@@ -23,6 +22,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import 
     watch,
 )
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import load_settings
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.terminal import complain, say
 
 VERSION = "0.2.0"
 LOGOUT_SECONDS = 6.0  # a logout waits no longer than this
@@ -77,12 +77,12 @@ def command_explain(options: argparse.Namespace) -> int:
     """Show what is held."""
     held = guard.Guard(settings=load_settings(), voice=report.Report(quiet=True)).explain()
     if options.json:
-        print(json.dumps(held, indent=1))
+        say(json.dumps(held, indent=1))
         return 0
     for name, value in held.items():
-        print(f"{name.replace('_', ' ')}:")
+        say(f"{name.replace('_', ' ')}:")
         for line in as_lines(value):
-            print(f"  {line}")
+            say(f"  {line}")
     return 0
 
 
@@ -102,13 +102,13 @@ def command_logout(_options: argparse.Namespace) -> int:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asking:
             asking.sendto(b"look", str(paths.CONTROL))
     except OSError:
-        print("SSH: the guard does not run, so nobody knows whether the next login will work: ssh-lifeline check")
+        say("SSH: the guard does not run, so nobody knows whether the next login will work: ssh-lifeline check")
         return 1
     status = read_status()
     while (status or {}).get("login_tried_at", 0) < asked_at and time.time() < asked_at + LOGOUT_SECONDS:
         time.sleep(0.1)
         status = read_status()
-    print(logout_line(status or {}, asked_at=asked_at))
+    say(logout_line(status or {}, asked_at=asked_at))
     return 0 if (status or {}).get("state") == "open" else 1
 
 
@@ -131,18 +131,18 @@ def command_status(options: argparse.Namespace) -> int:
     """Show the status that the guard publishes."""
     status = read_status()
     if status is None:
-        print(f"ssh-lifeline is not running here: systemctl status {paths.UNIT}", file=sys.stderr)
+        complain(f"ssh-lifeline is not running here: systemctl status {paths.UNIT}")
         return 3
     if options.json:
-        print(json.dumps(status, indent=1))
+        say(json.dumps(status, indent=1))
     else:
         age = time.time() - status["checked_at"]
-        print(f"SSH is {status['state']} (seen {age:.0f} s ago; probe: {status.get('probe', 'none yet')})")
+        say(f"SSH is {status['state']} (seen {age:.0f} s ago; probe: {status.get('probe', 'none yet')})")
         for subject, problem in status["hindrances"].items():
-            print(f"  {subject}: {problem}")
+            say(f"  {subject}: {problem}")
         for event in status["events"][-10:]:
             at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event["at"]))
-            print(f"  {at}  {event['kind']:6}  {event['subject']}: {event['message']}")
+            say(f"  {at}  {event['kind']:6}  {event['subject']}: {event['message']}")
     return 0 if status["state"] == "open" else 1
 
 
@@ -150,11 +150,11 @@ def command_check(options: argparse.Namespace) -> int:
     """Look at everything and change nothing."""
     found = guard.Guard(settings=load_settings(), voice=report.Report(quiet=True)).problems()
     if options.json:
-        print(json.dumps({"open": not found, "hindrances": found}, indent=1))
+        say(json.dumps({"open": not found, "hindrances": found}, indent=1))
     elif found:
-        print("\n".join(f"{subject}: {problem}" for subject, problem in found.items()))
+        say("\n".join(f"{subject}: {problem}" for subject, problem in found.items()))
     else:
-        print("The next SSH login will work.")
+        say("The next SSH login will work.")
     return 1 if found else 0
 
 
@@ -166,9 +166,9 @@ def command_heal(options: argparse.Namespace) -> int:
     found = one.problems()
     if options.json:
         healed = [event.message for event in voice.events if event.kind == "healed"]
-        print(json.dumps({"open": not found, "healed": healed, "hindrances": found}, indent=1))
+        say(json.dumps({"open": not found, "healed": healed, "hindrances": found}, indent=1))
     else:
-        print("\n".join(f"{event.kind}: {event.message}" for event in voice.events) or "There was nothing to heal.")
+        say("\n".join(f"{event.kind}: {event.message}" for event in voice.events) or "There was nothing to heal.")
     return 1 if found else 0
 
 
@@ -177,9 +177,9 @@ def command_accept(options: argparse.Namespace) -> int:
     one = guard.Guard(settings=load_settings(), voice=report.Report(quiet=True))
     problem = one.accept()
     if options.json:
-        print(json.dumps({"accepted": not problem, "problem": problem}))
+        say(json.dumps({"accepted": not problem, "problem": problem}))
     else:
-        print(f"Not accepted: {problem}" if problem else "Accepted: what a login needs is kept as it is now.")
+        say(f"Not accepted: {problem}" if problem else "Accepted: what a login needs is kept as it is now.")
     return 1 if problem else 0
 
 
@@ -211,7 +211,7 @@ def main(arguments: t.Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except WebstackError as error:
-        print(f"ssh-lifeline: {error.message}", file=sys.stderr)
+        complain(f"ssh-lifeline: {error.message}")
     except PermissionError as error:
-        print(f"ssh-lifeline: {error}; try sudo", file=sys.stderr)
+        complain(f"ssh-lifeline: {error}; try sudo")
     return 2

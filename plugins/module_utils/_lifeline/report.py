@@ -10,13 +10,13 @@ import dataclasses
 import json
 import socket
 import subprocess
-import sys
 import time
 import typing as t
 from pathlib import Path
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import paths
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import write_atomically
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.terminal import complain
 
 JOURNAL = "/run/systemd/journal/socket"
 IDENTIFIER = "ssh-lifeline"
@@ -72,7 +72,7 @@ class Report:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
                 sender.sendto(record, JOURNAL)
         except OSError:
-            print(f"<{priority}>{subject}: {message}", file=sys.stderr, flush=True)
+            complain(f"<{priority}>{subject}: {message}")
 
     def tell_once(self, subject: str, message: str) -> None:
         """Tell what is wrong and stays wrong, once as long as it is the same."""

@@ -23,7 +23,6 @@ import json
 import os
 import secrets
 import shutil
-import sys
 import syslog
 import time
 import typing as t
@@ -37,6 +36,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner 
     write_atomically,
 )
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.snapshot import Host, Snapshot
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.terminal import complain, say
 from ansible_collections.phoenix.webstack.plugins.module_utils._ssh.procfs import Proc
 
 if t.TYPE_CHECKING:
@@ -644,10 +644,10 @@ def _answer(act: t.Callable[[], tuple[dict[str, t.Any], str]], *, as_json: bool)
         if "rolled_back" not in data:  # which is in the journal
             tell(message, priority=syslog.LOG_ERR)
         if as_json:
-            print(json.dumps({"failed": True, "msg": message, **data}))
+            say(json.dumps({"failed": True, "msg": message, **data}))
         else:
-            print(f"ssh-lifeline: {message}", file=sys.stderr)
+            complain(f"ssh-lifeline: {message}")
         return 1
     if as_json or text:
-        print(json.dumps(answer) if as_json else text)
+        say(json.dumps(answer) if as_json else text)
     return 0
