@@ -15,6 +15,7 @@ from pathlib import Path
 
 MANIFEST = "manifest.json"
 FILE = "kinds.sql.zst"
+ANOTHER_DUMP = "Copy it again, or take a new dump: ansible-playbook phoenix.webstack.back_up_database"
 TAKEN_BACK = " Everything loaded was taken back: `kinds` on {host} is as it was before."
 
 
@@ -103,7 +104,7 @@ def no_compression(path: Path) -> str:
 
 def several(path: Path) -> str:
     first, second = missing(path), foreign_definer(path)
-    return f"\n- {first}\n- {second}"
+    return f"\n- {first} {ANOTHER_DUMP}\n- {second}"
 
 
 def bad_statement(path: Path) -> str:
