@@ -20,7 +20,7 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import paths
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import write_atomically
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import make_private, write_atomically
 
 if t.TYPE_CHECKING:
     from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandRunner
@@ -275,7 +275,7 @@ def put_aside(target: Path, place: Path, *, move: bool) -> None:
     if not os.path.lexists(target):
         return
     kept = place / str(target).lstrip("/")
-    kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(kept.parent)
     if move:
         shutil.move(str(target), str(kept))
     else:

@@ -484,6 +484,7 @@ class DeadMansSwitch:
         """Be the only one. A rollback under way is waited for: what comes of it is then known."""
         make_private(self._folder)
         with (self._folder / "lock").open("w", encoding="ascii") as file:
+            os.fchmod(file.fileno(), 0o600)
             end = time.monotonic() + LOCK_SECONDS
             while True:
                 try:
