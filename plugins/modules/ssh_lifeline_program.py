@@ -48,38 +48,18 @@ files:
   elements: str
 """
 
-from pathlib import Path
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import cli, paths, program
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import write_atomically
-
-
-def differs(path: Path, text: str, mode: int) -> bool:
-    """Tell whether a file is not as it has to be."""
-    try:
-        found = path.read_text(encoding="utf-8")
-        return found != text or path.stat().st_mode & 0o777 != mode or path.stat().st_uid != 0
-    except (OSError, UnicodeDecodeError):
-        return True
-
-
-def write(path: Path, text: str, mode: int) -> None:
-    """Write one file into folders that everybody may read but root alone may change."""
-    for folder in reversed(path.parents):
-        folder.mkdir(mode=0o755, exist_ok=True)
-    write_atomically(path, text.encode(), mode=mode)
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import cli, install, paths, program
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
     wanted = program.wanted_files(files=program.sources())
-    changed = sorted(path for path, (text, mode) in wanted.items() if differs(path, text, mode))
+    changed = install.differing(wanted)
     old = program.strangers(wanted=wanted)
     if not module.check_mode:
-        for path in changed:
-            write(path, *wanted[path])
+        install.write_all({path: wanted[path] for path in changed})
         for path in old:
             path.unlink()
     module.exit_json(

@@ -23,6 +23,8 @@ PACKAGES = (
     "ansible_collections/phoenix/webstack/plugins/module_utils",
 )
 PACKAGE = "ansible_collections.phoenix.webstack.plugins.module_utils."
+# What brings the program to a host is no part of it: modules that bring it in different ways must agree on its files.
+BRINGERS = tuple(f"{PACKAGE}_lifeline.{name}" for name in ("install", "program", "setup"))
 # -I: neither the caller's environment nor the working directory has a say in what a root program imports.
 COMMAND = f"""\
 #!/usr/bin/python3 -I
@@ -34,11 +36,15 @@ sys.exit(main())
 
 
 def sources() -> dict[str, str]:
-    """Return the program's files by their path below its folder: every module of ours that is loaded now."""
+    """Return the program's files by their path below its folder: every module of ours that is loaded now.
+
+    But for those that only bring it there.
+    """
     found = {}
     for name, module in sorted(sys.modules.items()):
         loader = getattr(module, "__loader__", None)
-        if loader is not None and name.startswith(PACKAGE) and hasattr(loader, "get_source"):
+        ours = name.startswith(PACKAGE) and name not in BRINGERS
+        if loader is not None and ours and hasattr(loader, "get_source"):
             path = name.replace(".", "/")
             is_package = hasattr(module, "__path__")
             found[f"{path}/__init__.py" if is_package else f"{path}.py"] = str(loader.get_source(name) or "")
