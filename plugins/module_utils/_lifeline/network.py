@@ -15,7 +15,7 @@ if t.TYPE_CHECKING:
 
 # The probe's end on this host, which belongs to no state.
 OWN_LINK = "lifeline0"
-OWN_FILTERS = ("1", "2")  # their preferences, on the way out
+OWN_FILTERS = {4: "1", 6: "2"}  # the preference of each IP version's, on the way out
 SYSCTLS = {
     "ipv4": ("rp_filter", "arp_ignore", "arp_filter", "drop_gratuitous_arp"),
     "ipv6": ("disable_ipv6", "accept_ra"),

@@ -26,7 +26,8 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.network import OWN_LINK
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.network import OWN_FILTERS, OWN_LINK
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.trial import CLONE_NEWNET
 
 if t.TYPE_CHECKING:
     from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandRunner
@@ -40,10 +41,7 @@ FIRST_PORT, PORT_MASK = 1000, 0xFFF8
 # Of the blocks for documentation (RFC 5737, RFC 3849): where SSH is open to anywhere, any address will do.
 ANYWHERE = {4: "198.51.100.22", 6: "2001:db8:22::22"}
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
-# Of our filters on the way out; see network.OWN_FILTERS.
-PREFERENCE = {4: "1", 6: "2"}
 EVERYTHING = ["match", "u32", "0", "0"]
-CLONE_NEWNET = 0x40000000  # linux/sched.h
 IPV6_CHECKSUM = 7  # linux/in6.h: the kernel fills in the checksum at this offset
 SYN, RST, ACK = 0x02, 0x04, 0x10
 TCP_HEADER = struct.Struct("!HHIIBBHHH")
@@ -129,7 +127,7 @@ def _way_commands(*, way: Way, port: int, mac: str, inside: list[str]) -> list[l
     match = ["u32", "match", kind, "dst", f"{way.source}/{bits}", "match", kind, "protocol", "6", "0xff"]
     match += ["match", kind, "sport", str(port), "0xffff", "match", kind, "dport", str(FIRST_PORT), f"{PORT_MASK:#x}"]
     match += ["action", "mirred", "egress", "redirect", "dev", OWN_LINK]
-    preference = ["pref", PREFERENCE[way.version]]
+    preference = ["pref", OWN_FILTERS[way.version]]
     neighbour = ["ip", "neigh", "replace", way.source, "lladdr", mac, "dev", way.device, "nud", "permanent"]
     return [
         [*inside, "address", "add", f"{way.source}/{bits}", "dev", INNER_LINK, *nodad],
@@ -183,7 +181,7 @@ class Probe:
             held.close()
         self._sockets = {}
         for way in self.ways:
-            preference = PREFERENCE[way.version]
+            preference = OWN_FILTERS[way.version]
             self._runner.run(["tc", "filter", "del", "dev", way.device, "egress", "pref", preference], check=False)
         self._runner.run(["ip", "link", "del", OWN_LINK], check=False)
         self._runner.run(["ip", "netns", "del", NAMESPACE], check=False)
