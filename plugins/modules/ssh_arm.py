@@ -100,23 +100,10 @@ last_rollback:
   type: dict
 """
 
-import json
-import typing as t
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import paths
-
-
-def warn(module: AnsibleModule, answer: dict[str, t.Any]) -> None:
-    """Tell what happened to earlier changes."""
-    last, taken_over = answer["last_rollback"], answer["taken_over"]
-    if last:
-        module.warn(f"The last change of SSH was taken back: {last['text']}")
-    if taken_over:
-        module.warn(
-            f"An earlier run died before its change was confirmed: {taken_over['label']}, {taken_over['armed_at']}. "
-            "It is confirmed or rolled back together with this one."
-        )
+from ansible_collections.phoenix.webstack.plugins.module_utils._command import ModuleCommandRunner
+from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import arming
 
 
 def main() -> None:
@@ -131,23 +118,12 @@ def main() -> None:
     )
     if module.check_mode:
         module.exit_json(changed=False)
-    options = [f"--{name}={module.params[name]}" for name in ("seconds", "label", "within")]
-    _rc, stdout, stderr = module.run_command([str(paths.COMMAND), "arm", "--json", *options], handle_exceptions=True)
     try:
-        answer = json.loads(stdout)
-    except ValueError:
-        module.fail_json(
-            msg=f"The dead man's switch could not be armed. Nothing was changed. {(stderr or stdout).strip()}"
-        )
-    if answer.get("rolled_back"):
-        module.fail_json(
-            msg=f"The host has taken back what this run has changed so far: {answer['msg']} Nothing was changed since. "
-            "Give the run more time (ssh_rollback_seconds), or mend what it changes.",
-            rolled_back=answer["rolled_back"],
-        )
-    if answer.get("failed"):
-        module.fail_json(msg=f"The dead man's switch could not be armed: {answer['msg']}")
-    warn(module, answer)
+        answer = arming.arm(runner=ModuleCommandRunner(module=module), **module.params)
+    except WebstackError as error:
+        module.fail_json(msg=error.message, **error.data)
+    for warning in arming.warnings(answer):
+        module.warn(warning)
     module.exit_json(changed=False, **answer)
 
 

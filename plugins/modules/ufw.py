@@ -101,8 +101,22 @@ options:
     type: list
     elements: str
     default: []
+  rollback_seconds:
+    description:
+      - Have the host take a change back by itself after this time, or at its next start, unless
+        M(phoenix.webstack.ssh_confirm) has confirmed it over a new connection. V(0) does without.
+      - Where nothing differs, nothing is armed. See M(phoenix.webstack.ssh_arm) for how it works.
+    type: int
+    default: 0
+    version_added: "0.2.0"
+  rollback_within:
+    description: The RV(switch) of an earlier change of this run that this one becomes a part of.
+    type: str
+    default: ""
+    version_added: "0.2.0"
 seealso:
   - module: phoenix.webstack.ufw_info
+  - module: phoenix.webstack.ssh_confirm
 """
 
 EXAMPLES = r"""
@@ -163,6 +177,11 @@ guard:
       type: list
       elements: str
       returned: success
+switch:
+  description: What M(phoenix.webstack.ssh_confirm) confirms, C(id) and C(seconds).
+  returned: when a change has to be confirmed
+  type: dict
+  sample: {id: 20260102T030405-a1b2c3, seconds: 60}
 healed:
   description: What the kernel lacked of what ufw's files promise, in words.
   returned: success
@@ -194,7 +213,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.phoenix.webstack.plugins.module_utils._command import ModuleCommandRunner
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import paths
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import arming, paths
 from ansible_collections.phoenix.webstack.plugins.module_utils._ufw.apply import apply_plan
 from ansible_collections.phoenix.webstack.plugins.module_utils._ufw.plan import make_plan
 from ansible_collections.phoenix.webstack.plugins.module_utils._ufw.request import check_request, look_around
@@ -216,7 +235,22 @@ def argument_spec() -> dict[str, t.Any]:
         "ipv6": {"type": "bool", "default": True},
         "ssh_ports": {"type": "list", "elements": "int", "default": []},
         "ssh_admin_cidrs": {"type": "list", "elements": "str", "default": []},
+        "rollback_seconds": {"type": "int", "default": 0},
+        "rollback_within": {"type": "str", "default": ""},
     }
+
+
+def arm(module: AnsibleModule, runner: ModuleCommandRunner) -> dict[str, t.Any]:
+    """Have the host take back what follows, and return what confirms it."""
+    answer = arming.arm(
+        runner=runner,
+        seconds=module.params["rollback_seconds"],
+        label="the firewall of the role ufw",
+        within=module.params["rollback_within"],
+    )
+    for warning in arming.warnings(answer):
+        module.warn(warning)
+    return {"switch": {"id": answer["id"], "seconds": answer["seconds"]}}
 
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:
@@ -226,23 +260,29 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     wanted = check_request(params=module.params, surroundings=surroundings)
     state = read_state(runner=runner, files=files)
     plan = make_plan(state=state, wanted=wanted)
-    if plan.changed and not module.check_mode:
+    boot = "" if not state.installed or starts_at_boot(runner=runner) else "starts with the system: {}\n"
+    changed = plan.changed or bool(boot)
+    # A change that a dead run has left to be confirmed is confirmed together with this one, even with none.
+    differs = changed or paths.ARMED.exists()
+    switch: dict[str, t.Any] = {}
+    if differs and not module.check_mode:
         if not state.installed:
             raise WebstackError(
                 "ufw is not installed on this host. Nothing was changed. Install it first: apt-get install ufw",
                 installed=False,
             )
-        apply_plan(runner=runner, files=files, plan=plan, wanted=wanted)
-    boot = "" if not state.installed or starts_at_boot(runner=runner) else "starts with the system: {}\n"
-    if boot and not module.check_mode:
-        runner.run(["systemctl", "enable", "--quiet", "ufw"])
+        switch = arm(module, runner) if module.params["rollback_seconds"] else {}
+        if plan.changed:
+            apply_plan(runner=runner, files=files, plan=plan, wanted=wanted)
+        if boot:
+            runner.run(["systemctl", "enable", "--quiet", "ufw"])
     if not surroundings.listeners:
         module.warn("No sshd was found listening or configured on this host; the guard opens port 22 in any case.")
     rules, _others = read_rules(stored={family: file.stored for family, file in plan.user_files.items()})
-    changed = plan.changed or bool(boot)
     return {
         "changed": changed,
-        "differs": changed or paths.ARMED.exists(),
+        "differs": differs,
+        **switch,
         "diff": {"before": plan.before_text + boot.format("no"), "after": plan.after_text + boot.format("yes")},
         "installed": state.installed,
         "rules": [rule.as_dict() for rule in rules],
