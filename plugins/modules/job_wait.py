@@ -110,10 +110,11 @@ def main() -> None:
         module.fail_json(msg=f"There is no task in the background that writes to {path}: {error}", finished=True)
     if result is None:
         module.exit_json(changed=False, finished=False)
-    result.pop("invocation", None)
-    if result.pop("failed", False):
-        module.fail_json(**{"msg": "The task in the background failed.", **result, "finished": True})
-    module.exit_json(**{"changed": False, **result, "finished": True})
+    else:
+        result.pop("invocation", None)
+        if result.pop("failed", False):
+            module.fail_json(**{"msg": "The task in the background failed.", **result, "finished": True})
+        module.exit_json(**{"changed": False, **result, "finished": True})
 
 
 if __name__ == "__main__":
