@@ -47,6 +47,12 @@ options:
     description: File for the textfile collector of node_exporter; empty for none.
     type: str
     default: ""
+  if_ready:
+    description:
+      - Do nothing, and return RV(ready) as false, where the host lacks a command that the guard needs.
+      - So it can be tried before the packages are there.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Tells which files it would write.
@@ -66,22 +72,27 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+ready:
+  description: Whether the host has the commands that the guard needs.
+  returned: success
+  type: bool
 command:
   description: The command.
-  returned: success
+  returned: when it is ready
   type: str
 version:
   description: The version of the program.
-  returned: success
+  returned: when it is ready
   type: str
 files:
   description: The files that were written.
-  returned: success
+  returned: when it is ready
   type: list
   elements: str
 """
 
 import os
+import shutil
 import typing as t
 from pathlib import Path
 
@@ -92,6 +103,9 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import 
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import Settings
 
 ENABLED = ("ssh-lifeline.service", "ssh-lifeline.timer")
+# What comes in ssh_lifeline_packages.
+COMMANDS = ("nft", "ip", "ssh", "ssh-keygen")
+SEARCHED = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def argument_spec() -> dict[str, dict[str, t.Any]]:
@@ -103,6 +117,7 @@ def argument_spec() -> dict[str, dict[str, t.Any]]:
         "port_thief": {"type": "str", "choices": ["stop", "report"], "default": "stop"},
         "check_seconds": {"type": "int", "default": 300},
         "metrics": {"type": "str", "default": ""},
+        "if_ready": {"type": "bool", "default": False},
     }
 
 
@@ -126,6 +141,8 @@ def describe(files: t.Mapping[Path, str]) -> str:
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:
     """Compare, write, prove, and return the module's result."""
+    if module.params["if_ready"] and not all(shutil.which(name, path=SEARCHED) for name in COMMANDS):
+        return {"changed": False, "ready": False}
     runner = ModuleCommandRunner(module=module)
     settings = as_settings(module.params)
     ours = setup.host_files(settings=settings, server=setup.look_at_server(runner=runner))
@@ -143,6 +160,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     shown = [path for path in changed if path in ours]
     return {
         "changed": bool(changed or idle),
+        "ready": True,
         "files": [str(path) for path in changed],
         "version": cli.VERSION,
         "command": str(paths.COMMAND),
