@@ -13,8 +13,9 @@ version_added: "0.2.0"
 description:
   - Compares content, owner, group and mode of a list of files with what is on the host, and writes those that differ,
     each in one step, so that a reader finds the old or the new content whatever dies meanwhile.
-  - One call for the whole list, where M(ansible.builtin.template) takes two for each file. Templates are rendered by
-    P(ansible.builtin.template#lookup).
+  - One call for the whole list, where M(ansible.builtin.template) takes two for each file, and M(ansible.builtin.copy)
+    two for each of a folder. Templates are rendered by P(ansible.builtin.template#lookup).
+  - Of whole folders (O(trees)) only the files that differ are sent, in one archive.
   - Every file is validated before the first one is written.
 author:
   - The phoenix.webstack maintainers (@phoenix-webstack)
@@ -33,7 +34,7 @@ options:
     description: The files, in the order in which they are written.
     type: list
     elements: dict
-    required: true
+    default: []
     suboptions:
       path:
         description: Where the file is. Its folder must exist.
@@ -62,6 +63,38 @@ options:
           - A command that accepts or refuses the new file, with V(%s) for the path of a copy of it.
           - It is asked only where the content differs, and runs without a shell.
         type: str
+  trees:
+    description:
+      - Folders of the controller whose files are wanted on the host, with those of the folders in them.
+      - Files that are on the host alone stay.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      src:
+        description: The folder on the controller. Links are followed, and files of Ansible Vault are decrypted.
+        type: path
+        required: true
+      dest:
+        description: The folder on the host. Its parent must exist.
+        type: path
+        required: true
+      owner:
+        description: The user that everything in it belongs to.
+        type: str
+        default: root
+      group:
+        description: The group that everything in it belongs to.
+        type: str
+        default: root
+      mode:
+        description: Permissions of the files, as octal digits.
+        type: str
+        default: "0644"
+      directory_mode:
+        description: Permissions of the folders.
+        type: str
+        default: "0755"
 seealso:
   - module: ansible.builtin.template
   - plugin: ansible.builtin.template
@@ -81,11 +114,20 @@ EXAMPLES = r"""
       - path: /etc/nginx/nginx.conf
         content: "{{ lookup('ansible.builtin.template', 'nginx.conf.j2') }}"
         validate: /usr/sbin/nginx -t -q -c %s
+
+- name: Bring the application
+  phoenix.webstack.files:
+    trees:
+      - src: "{{ playbook_dir }}/shop"
+        dest: /srv/shop
+        group: shop
+        mode: "0640"
+        directory_mode: "0750"
 """
 
 RETURN = r"""
 written:
-  description: The files that differed, in content or in who may do what with them.
+  description: The files and folders that differed, in content or in who may do what with them.
   returned: success
   type: list
   elements: str
@@ -102,9 +144,11 @@ stderr:
 
 import dataclasses
 import grp
+import hashlib
 import os
 import pwd
 import shlex
+import tarfile
 import tempfile
 import typing as t
 from pathlib import Path
@@ -114,65 +158,119 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._command import C
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 
 UNKNOWN = -1  # a user who was only announced (check mode) has no number yet
+FOLDER = "folder"
 
+OWNERSHIP: dict[str, t.Any] = {
+    "path": {"type": "path", "required": True},
+    "owner": {"type": "str", "default": "root"},
+    "group": {"type": "str", "default": "root"},
+    "mode": {"type": "str", "default": "0644"},
+}
+# The action plugin replaces the trees by their folders and files, of which it tells the hash first, and sends the
+# content of those that the host asks for.
 ARGUMENTS: dict[str, t.Any] = {
     "files": {
         "type": "list",
         "elements": "dict",
-        "required": True,
+        "default": [],
         "options": {
-            "path": {"type": "path", "required": True},
+            **OWNERSHIP,
             "content": {"type": "str"},
             "secret_content": {"type": "str", "no_log": True},
-            "owner": {"type": "str", "default": "root"},
-            "group": {"type": "str", "default": "root"},
-            "mode": {"type": "str", "default": "0644"},
+            "sha256": {"type": "str"},
             "validate": {"type": "str"},
         },
-        "mutually_exclusive": [("content", "secret_content")],
-        "required_one_of": [("content", "secret_content")],
+        "mutually_exclusive": [("content", "secret_content", "sha256")],
+        "required_one_of": [("content", "secret_content", "sha256")],
     },
+    "folders": {"type": "list", "elements": "dict", "default": [], "options": OWNERSHIP},
+    "archive": {"type": "path"},
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Face:
-    """What can be told of a file: its content (None: no such file), mode, and the numbers of its owner and group."""
+    """What decides whether a file is as wanted.
 
-    content: bytes | None
+    :arg digest: The SHA-256 of its content, V(folder) for a folder, empty where there is nothing.
+    :arg mode: Its permissions; with the numbers of its owner and its group.
+    """
+
+    digest: str
     mode: int = 0
     uid: int = 0
     gid: int = 0
 
-    def describe(self, *, secret: bool) -> str:
-        """Give it as the text of a diff."""
-        if self.content is None:
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """A file or a folder as it is and as it has to be; its new content, where that is known here."""
+
+    path: Path
+    before: Face
+    after: Face
+    content: bytes | None = None
+    secret: bool = False
+    validate: str | None = None
+
+    @property
+    def differs(self) -> bool:
+        """Whether there is anything to do."""
+        return self.before != self.after
+
+    @property
+    def lacks_content(self) -> bool:
+        """Whether the host has another content, and the new one is not here."""
+        return self.content is None and self.before.digest != self.after.digest and self.after.digest != FOLDER
+
+    def diff(self) -> dict[str, str]:
+        """Show the difference."""
+        old = "" if self.before.digest in ("", FOLDER) else self.path.read_bytes().decode("utf-8", "replace")
+        new = None if self.content is None else self.content.decode("utf-8", "replace")
+        return {
+            "before_header": str(self.path),
+            "after_header": str(self.path),
+            "before": self._describe(self.before, old),
+            "after": self._describe(self.after, new),
+        }
+
+    def _describe(self, face: Face, text: str | None) -> str:
+        if not face.digest:
             return ""
-        text = "(secret)\n" if secret else self.content.decode("utf-8", "replace")
-        return f"# mode {self.mode:04o}, owner {self.uid}, group {self.gid}\n{text}"
+        head = f"# mode {face.mode:04o}, owner {face.uid}, group {face.gid}\n"
+        if self.secret:
+            return f"{head}(secret)\n"
+        return head + (f"# SHA-256 {face.digest}\n" if self.content is None else text or "")
 
 
-def look(path: Path) -> Face:
-    """Read a file as it is.
+def digest_of(content: bytes) -> str:
+    """Give the SHA-256 of something as hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def look(path: Path, *, folder: bool = False) -> Face:
+    """Read a file or a folder as it is.
 
     :raises WebstackError: when something else has its name.
     """
-    if path.is_file():
-        found = path.stat()
-        return Face(path.read_bytes(), found.st_mode & 0o7777, found.st_uid, found.st_gid)
-    if path.exists() or path.is_symlink():
-        raise WebstackError(f"{path} is no file. Nothing was changed. Move it away and run again.", path=str(path))
-    return Face(None)
+    if not path.exists() and not path.is_symlink():
+        return Face("")
+    if path.is_dir() != folder or not (folder or path.is_file()):
+        kind = "folder" if folder else "file"
+        raise WebstackError(f"{path} is no {kind}. Nothing was changed. Move it away and run again.", path=str(path))
+    found = path.stat()
+    digest = FOLDER if folder else digest_of(path.read_bytes())
+    return Face(digest, found.st_mode & 0o7777, found.st_uid, found.st_gid)
 
 
-def wanted(entry: t.Mapping[str, t.Any], *, check_mode: bool) -> Face:
-    """Give a file as it has to be.
+def wanted(entry: t.Mapping[str, t.Any], *, digest: str, check_mode: bool) -> Face:
+    """Give a file or a folder as it has to be.
 
     :raises WebstackError: when its owner, group or mode means nothing on this host.
     """
     try:
         return Face(
-            (entry["content"] or entry["secret_content"] or "").encode("utf-8", "surrogateescape"),
+            digest,
             int(entry["mode"], 8),
             _number(lambda: pwd.getpwnam(entry["owner"]).pw_uid, check_mode=check_mode),
             _number(lambda: grp.getgrnam(entry["group"]).gr_gid, check_mode=check_mode),
@@ -194,12 +292,53 @@ def _number(look_up: t.Callable[[], int], *, check_mode: bool) -> int:
         raise
 
 
-def write(path: Path, face: Face) -> None:
+def file_item(entry: t.Mapping[str, t.Any], *, archive: t.Mapping[str, bytes], check_mode: bool) -> Item:
+    """Compare a file."""
+    text = entry["content"] if entry["secret_content"] is None else entry["secret_content"]
+    content = archive.get(entry["path"]) if text is None else text.encode("utf-8", "surrogateescape")
+    digest = entry["sha256"] or digest_of(content or b"")
+    return Item(
+        path=Path(entry["path"]),
+        before=look(Path(entry["path"])),
+        after=wanted(entry, digest=digest, check_mode=check_mode),
+        content=content,
+        secret=entry["secret_content"] is not None,
+        validate=entry["validate"],
+    )
+
+
+def folder_item(entry: t.Mapping[str, t.Any], *, check_mode: bool) -> Item:
+    """Compare a folder."""
+    path = Path(entry["path"])
+    return Item(path=path, before=look(path, folder=True), after=wanted(entry, digest=FOLDER, check_mode=check_mode))
+
+
+def read_archive(path: str | None) -> dict[str, bytes]:
+    """Give the content of the files that were sent, by their path on the host."""
+    if path is None:
+        return {}
+    with tarfile.open(path) as archive:
+        members = ((member, archive.extractfile(member)) for member in archive)
+        return {f"/{member.name}": file.read() for member, file in members if file is not None}
+
+
+def put(item: Item) -> None:
+    """Make a file or a folder as it has to be."""
+    if item.after.digest == FOLDER:
+        item.path.mkdir(mode=0o700, exist_ok=True)
+    elif item.before.digest != item.after.digest:
+        write(item.path, item.content or b"", item.after)
+        return
+    os.chown(item.path, item.after.uid, item.after.gid)
+    item.path.chmod(item.after.mode)
+
+
+def write(path: Path, content: bytes, face: Face) -> None:
     """Put a file in place in one step, nobody's to read before it is whole."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(face.content or b"")
+            file.write(content)
             os.fchown(file.fileno(), face.uid, face.gid)
             os.fchmod(file.fileno(), face.mode)
             file.flush()
@@ -210,7 +349,7 @@ def write(path: Path, face: Face) -> None:
         raise
 
 
-def validate(*, runner: CommandRunner, command: str, path: str, content: bytes) -> None:
+def validate(*, runner: CommandRunner, command: str, path: Path, content: bytes) -> None:
     """Ask a command about a file's new content.
 
     :raises WebstackError: with the command's own words, the path of the copy put back to the real one.
@@ -220,37 +359,28 @@ def validate(*, runner: CommandRunner, command: str, path: str, content: bytes) 
         copy.flush()
         done = runner.run([word.replace("%s", copy.name) for word in shlex.split(command)], check=False)
     if done.rc != 0:
-        words = (done.stderr or done.stdout).replace(copy.name, path).strip()
-        raise WebstackError(f"{path} is refused: {words}", path=path, stderr=words, stdout=done.stdout)
+        words = (done.stderr or done.stdout).replace(copy.name, str(path)).strip()
+        raise WebstackError(f"{path} is refused: {words}", path=str(path), stderr=words, stdout=done.stdout)
 
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:
     """Compare, validate, write, and return the module's result."""
+    archive = read_archive(module.params["archive"])
+    items = [folder_item(entry, check_mode=module.check_mode) for entry in module.params["folders"]]
+    items += [file_item(entry, archive=archive, check_mode=module.check_mode) for entry in module.params["files"]]
+    missing = [str(item.path) for item in items if item.lacks_content]
+    if missing and not module.check_mode:
+        return {"changed": False, "missing": missing}
+    differing = [item for item in items if item.differs]
     runner = ModuleCommandRunner(module=module)
-    pairs = [
-        (entry, look(Path(entry["path"])), wanted(entry, check_mode=module.check_mode))
-        for entry in module.params["files"]
-    ]
-    differing = [(entry, before, after) for entry, before, after in pairs if before != after]
-    for entry, before, after in differing:
-        if entry["validate"] and before.content != after.content:
-            validate(runner=runner, command=entry["validate"], path=entry["path"], content=after.content or b"")
+    for item in differing:
+        if item.validate and item.before.digest != item.after.digest:
+            validate(runner=runner, command=item.validate, path=item.path, content=item.content or b"")
+    diff = [item.diff() for item in differing]
     if not module.check_mode:
-        for entry, _before, after in differing:
-            write(Path(entry["path"]), after)
-    return {
-        "changed": bool(differing),
-        "written": [entry["path"] for entry, _before, _after in differing],
-        "diff": [
-            {
-                "before_header": entry["path"],
-                "after_header": entry["path"],
-                "before": before.describe(secret=entry["secret_content"] is not None),
-                "after": after.describe(secret=entry["secret_content"] is not None),
-            }
-            for entry, before, after in differing
-        ],
-    }
+        for item in differing:
+            put(item)
+    return {"changed": bool(differing), "written": [str(item.path) for item in differing], "diff": diff}
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.phoenix.webstack.plugins.action import files as action
 from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandResult
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.modules import files
@@ -18,7 +19,12 @@ ME = {"owner": getpass.getuser(), "group": grp.getgrgid(os.getgid()).gr_name}
 
 
 def entry(path: Path, **options: t.Any) -> dict[str, t.Any]:
-    return {"path": str(path), "content": "new\n", "secret_content": None, "mode": "0640", **ME, **options}
+    given = {"content": None, "secret_content": None, "sha256": None, "validate": None, "mode": "0640", **ME, **options}
+    return {"path": str(path), **given}
+
+
+def item(path: Path, *, archive: t.Mapping[str, bytes] | None = None, **options: t.Any) -> files.Item:
+    return files.file_item(entry(path, **options), archive=archive or {}, check_mode=False)
 
 
 @dataclasses.dataclass
@@ -37,19 +43,29 @@ class Judge:
 
 def test_a_written_file_is_as_wanted(tmp_path: Path) -> None:
     path = tmp_path / "settings"
-    face = files.wanted(entry(path), check_mode=False)
-    assert files.look(path) != face
-    files.write(path, face)
-    assert files.look(path) == face
+    assert item(path, content="new\n").differs
+    files.put(item(path, content="new\n"))
+    assert not item(path, content="new\n").differs
     assert path.read_text() == "new\n"
     assert path.stat().st_mode & 0o7777 == 0o640
     assert list(tmp_path.iterdir()) == [path], "half a file was left"
 
 
-def test_a_mode_alone_is_a_difference(tmp_path: Path) -> None:
+def test_a_mode_alone_is_mended_in_place(tmp_path: Path) -> None:
     path = tmp_path / "settings"
-    files.write(path, files.wanted(entry(path), check_mode=False))
-    assert files.look(path) != files.wanted(entry(path, mode="0600"), check_mode=False)
+    files.put(item(path, content="new\n"))
+    number = path.stat().st_ino
+    stricter = item(path, content="new\n", mode="0600")
+    assert stricter.differs
+    files.put(stricter)
+    assert (path.stat().st_mode & 0o7777, path.stat().st_ino) == (0o600, number)
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    wanted = {"path": str(tmp_path / "shop"), "mode": "0750", **ME}
+    assert files.folder_item(wanted, check_mode=False).differs
+    files.put(files.folder_item(wanted, check_mode=False))
+    assert not files.folder_item(wanted, check_mode=False).differs
 
 
 def test_what_is_no_file_is_left_alone(tmp_path: Path) -> None:
@@ -57,29 +73,59 @@ def test_what_is_no_file_is_left_alone(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "link"):
         with pytest.raises(WebstackError, match=r"is no file\. Nothing was changed"):
             files.look(path)
+    (tmp_path / "file").touch()
+    with pytest.raises(WebstackError, match=r"is no folder\. Nothing was changed"):
+        files.look(tmp_path / "file", folder=True)
 
 
 @pytest.mark.parametrize("wrong", [{"owner": "nobody-of-that-name"}, {"group": "no-such-group"}, {"mode": "rw-r--r--"}])
 def test_an_owner_or_mode_that_means_nothing(tmp_path: Path, wrong: dict[str, str]) -> None:
     with pytest.raises(WebstackError, match=r"cannot belong to .* Nothing was changed"):
-        files.wanted(entry(tmp_path / "settings", **wrong), check_mode=False)
+        item(tmp_path / "settings", content="", **wrong)
 
 
 def test_a_user_who_is_only_announced_owns_nothing_yet(tmp_path: Path) -> None:
-    face = files.wanted(entry(tmp_path / "settings", owner="nobody-of-that-name"), check_mode=True)
+    face = files.wanted(entry(tmp_path / "settings", owner="nobody-of-that-name"), digest="", check_mode=True)
     assert face.uid == files.UNKNOWN
 
 
 def test_a_refusal_names_the_real_file() -> None:
     judge = Judge(rc=1)
     with pytest.raises(WebstackError) as refused:
-        files.validate(runner=judge, command="judge -c %s", path="/etc/settings", content=b"new\n")
+        files.validate(runner=judge, command="judge -c %s", path=Path("/etc/settings"), content=b"new\n")
     assert refused.value.message == "/etc/settings is refused: line 1 of /etc/settings is wrong"
     assert judge.seen == "new\n"
 
 
 def test_a_secret_is_not_in_the_diff(tmp_path: Path) -> None:
-    face = files.wanted(entry(tmp_path / "settings", content=None, secret_content="hunter2"), check_mode=False)
-    assert face.content == b"hunter2"
-    assert "hunter2" not in face.describe(secret=True)
-    assert "hunter2" in face.describe(secret=False)
+    path = tmp_path / "settings"
+    path.write_text("hunter1")
+    secret = item(path, secret_content="hunter2")
+    assert secret.content == b"hunter2"
+    assert not [text for text in secret.diff().values() if "hunter" in text]
+    assert "hunter2" in item(path, content="hunter2").diff()["after"]
+
+
+def test_a_tree_on_its_way(tmp_path: Path) -> None:
+    source, host = tmp_path / "here", tmp_path / "there"
+    (source / "static").mkdir(parents=True)
+    (source / "app.py").write_text("app\n")
+    (source / "static" / "logo").write_bytes(b"\x00\xff")
+    folders, found = action.walk({"src": str(source), "dest": str(host)})
+    assert folders == [str(host), str(host / "static")]
+    for folder in folders:
+        files.put(files.folder_item({"path": folder, "mode": "0750", **ME}, check_mode=False))
+    (host / "app.py").write_text("app\n")
+
+    def look(archive: t.Mapping[str, bytes]) -> list[files.Item]:
+        hashes = {path: action.hash_of(file) for path, file in found.items()}
+        return [item(Path(path), sha256=digest, archive=archive) for path, digest in hashes.items()]
+
+    missing = [str(each.path) for each in look({}) if each.lacks_content]
+    assert missing == [str(host / "static" / "logo")], "what the host has is not sent"
+    with (tmp_path / "archive").open("wb") as file:
+        action.pack({path: found[path] for path in missing}, into=file)
+    for each in look(files.read_archive(str(tmp_path / "archive"))):
+        files.put(each)
+    assert not [each for each in look({}) if each.differs]
+    assert (host / "static" / "logo").read_bytes() == b"\x00\xff"
