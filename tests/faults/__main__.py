@@ -8,17 +8,23 @@ SSH is open while new logins succeed in every view: over IPv4 and IPv6, from the
 its default gateway, as root and as the admin with sudo. A fault is `prevented` when no view was ever locked after
 it, `healed` when all of them work again and go on working, and else `open`. Silence counts after a second attempt, so
 that a drop of less than about four seconds may pass as prevented. After a restart of the host the clock starts when
-it has booted. Tables are written to .cache/faults; `make faults ARGS=--sweep` removes what a killed run left behind.
+it has booted.
+
+Each result is written to .cache/faults as soon as it is there. A run that was cut off, or given so many --minutes, goes
+on with `make faults ARGS=--resume`, which leaves out what is known of the same guard and the same fault; the closing
+line and the table are then of all of it. `make faults ARGS=--sweep` removes what a killed run left behind.
 """
 
 from __future__ import annotations
 
 import argparse
 import fcntl
+import math
 import queue
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -31,8 +37,9 @@ from engine import LabError
 
 from tests.faults import report
 from tests.faults.catalogue import FAULTS
-from tests.faults.machines import FOLDER, Workshop
+from tests.faults.machines import FOLDER, Workshop, collection_digest
 from tests.faults.model import SUITES, Fault, FaultsError, Result, Verdict, select
+from tests.faults.results import Results
 from tests.faults.trial import StoppedError, Trial
 
 WATCH = 75.0
@@ -42,12 +49,20 @@ WATCH_UNGUARDED = 20.0  # nobody heals; systemd itself does within seconds, or n
 class Run:
     """All trials of one run, some of them beside each other."""
 
-    def __init__(self, workshop: Workshop, trials: Sequence[tuple[Fault, str]], *, watch: float, jobs: int) -> None:
-        """Queue the trials."""
+    def __init__(
+        self,
+        workshop: Workshop,
+        trials: Sequence[tuple[Fault, str]],
+        *,
+        watch: float,
+        jobs: int,
+        seconds: float,
+    ) -> None:
+        """Queue the trials; after so many seconds none is begun."""
         self.workshop = workshop
         self.watch = watch
+        self.last_start = time.monotonic() + seconds
         self.trials = list(trials)
-        self.results: list[Result] = []
         self.stop = threading.Event()
         self.pool = ThreadPoolExecutor(max_workers=jobs)
         self.lanes: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -57,11 +72,14 @@ class Run:
     def work(self) -> Iterator[Result]:
         """Yield the results as they come."""
         for finished in as_completed([self.pool.submit(self.try_one, *trial) for trial in self.trials]):
-            self.results.append(finished.result())
-            yield self.results[-1]
+            result = finished.result()
+            if result is not None:
+                yield result
 
-    def try_one(self, fault: Fault, suite: str) -> Result:
-        """Try one fault; what goes wrong with the harness is a result too."""
+    def try_one(self, fault: Fault, suite: str) -> Result | None:
+        """Try one fault; what goes wrong with the harness is a result too. None where the time is up."""
+        if time.monotonic() > self.last_start:
+            return None
         lane = self.lanes.get()
         try:
             return Trial(self.workshop, fault, suite, self.watch, self.stop).run(lane)
@@ -76,11 +94,6 @@ class Run:
         """Let no trial go on."""
         self.stop.set()
         self.pool.shutdown(wait=True, cancel_futures=True)
-
-    def in_order(self) -> list[Result]:
-        """Return the results in the catalogue's order."""
-        order = {trial: number for number, trial in enumerate(self.trials)}
-        return sorted(self.results, key=lambda result: order[result.fault, result.suite])
 
 
 def interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -110,6 +123,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--guard", default="yes", choices=("yes", "no"), help="default: %(default)s")
     parser.add_argument("--jobs", type=int, default=4, help="hosts beside each other; default: %(default)s")
     parser.add_argument("--watch", type=float, help=f"seconds; default: {WATCH:.0f}, unguarded {WATCH_UNGUARDED:.0f}")
+    parser.add_argument("--resume", action="store_true", help="leave out what an earlier run has found already")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no trial after so many")
     parser.add_argument("--sweep", action="store_true", help="only remove what a run that was killed left behind")
     parser.add_argument("--list", action="store_true", help="only list the faults")
     return parser.parse_args(arguments)
@@ -142,24 +157,41 @@ def main() -> int:
 
 def run(workshop: Workshop, faults: Sequence[Fault], options: argparse.Namespace) -> int:
     """Try the faults and report."""
+    guarded = workshop.guarded
     suites = [options.os] if options.os else list(SUITES)
     trials = [(fault, suite) for fault in faults for suite in suites if suite in fault.suites]
-    workshop.open(suites)
+    results = Results(
+        FOLDER / f"{'guarded' if guarded else 'unguarded'}.jsonl", program=collection_digest() if guarded else "none"
+    )
+    if not options.resume:
+        results.forget(trials)
+    left = [trial for trial in trials if results.find(*trial) is None]
+    if left:
+        work(workshop, left, results, options)
+    known = results.of(trials)
+    whole = not (options.fault or options.os)
+    print(f"\nThe table: {report.write(known, FOLDER, guarded=guarded, whole=whole)}")
+    if len(known) < len(trials):
+        print("Not all have a verdict. To go on: the same command with ARGS=--resume")
+    closing_line = report.closing_line if guarded else report.closing_line_unguarded
+    print(closing_line(known, trials=len(trials)))
+    wrong = report.fails if guarded else report.surprises
+    return int(len(known) < len(trials) or any(wrong(result) for result in known))
+
+
+def work(
+    workshop: Workshop, trials: Sequence[tuple[Fault, str]], results: Results, options: argparse.Namespace
+) -> None:
+    """Try faults, and keep and tell what became of them as it comes."""
+    workshop.open(sorted({suite for _fault, suite in trials}))
     watch = options.watch or (WATCH if workshop.guarded else WATCH_UNGUARDED)
-    work = Run(workshop, trials, watch=watch, jobs=options.jobs)
+    under_way = Run(workshop, trials, watch=watch, jobs=options.jobs, seconds=60 * options.minutes)
     try:
-        for result in work.work():
-            tell(result, f"{len(work.results):3}/{len(trials)}", guarded=workshop.guarded)
+        for number, result in enumerate(under_way.work(), 1):
+            results.add(result)
+            tell(result, f"{number:3}/{len(trials)}", guarded=workshop.guarded)
     finally:
-        work.end()
-        whole = len(trials) == len(work.results) and not (options.fault or options.os)
-        table = report.write(work.in_order(), FOLDER, guarded=workshop.guarded, whole=whole)
-    print(f"\nThe table: {table}")
-    if workshop.guarded:
-        print(report.closing_line([result.verdict for result in work.results]))
-        return int(any(report.fails(result) for result in work.results))
-    print(report.closing_line_unguarded(work.results))
-    return int(any(report.surprises(result) for result in work.results))
+        under_way.end()
 
 
 def tell(result: Result, count: str, *, guarded: bool) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import images
 import lab as labs
-from engine import ROOT
+from engine import ROOT, LabError
 
 from tests.faults import admins
 from tests.faults.model import Fault, FaultsError
@@ -35,6 +35,7 @@ ANCHOR = "anchor"
 PACKAGES = "ufw iptables nftables arptables fail2ban ipset netcat-openbsd python3-systemd"
 BOOT_TIMEOUT = 60.0
 ADDRESSES = 200
+ADDRESS_IN_USE = "already allocated"  # in the words of podman's IPAM
 INJECTION_TIMEOUT = 90
 # The kernel's settings can be written, as on a real host; those that are not of the network stay as they are.
 WRITABLE_SYSCTL = ("--security-opt", "unmask=/proc/sys")
@@ -119,7 +120,15 @@ class Host:
 
     def reboot(self) -> None:
         """Restart the host and return when it has booted, into whatever target."""
-        self.lab.podman.attempt("restart", "--time", "10", self.lab.container(self.name))
+        name = self.lab.container(self.name)
+        done = self.lab.podman.attempt("restart", "--time", "10", name)
+        tries = 0
+        while ADDRESS_IN_USE in done.stderr.decode(errors="replace") and tries < 20:  # by this very host, as yet
+            time.sleep(0.5)
+            tries += 1
+            done = self.lab.podman.attempt("start", name)
+        if done.returncode:
+            raise FaultsError(f"the host cannot be restarted: {done.stderr.decode(errors='replace').strip()}")
         self.wait_for_boot()
 
     def wait_for_boot(self) -> str:
@@ -200,8 +209,16 @@ class Workshop:
     def start(self, fault: Fault, suite: str, lane: int) -> Host:
         """Start a fresh host for a fault."""
         image = self.image(suite, fault.base)
-        # Each at an address of its own: podman does not always give one free that was used a moment ago.
-        return self._boot(Host(self.lab, f"lane-{lane}"), image, next(self._numbers))
+        return self._boot_anywhere(Host(self.lab, f"lane-{lane}"), image)
+
+    def _boot_anywhere(self, host: Host, image: str, tries: int = 20) -> Host:
+        """Start a host at an address of its own: podman does not always give one free that was used a moment ago."""
+        try:
+            return self._boot(host, image, next(self._numbers))
+        except LabError as error:
+            if not tries or ADDRESS_IN_USE not in str(error):
+                raise
+            return self._boot_anywhere(host, image, tries - 1)
 
     def _boot(self, host: Host, image: str, number: int, archive: bytes = b"") -> Host:
         """Start a host from an image, at an address that a restart does not change."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +42,11 @@ class Fault:
     late: float = 0.0  # seconds until it bites, where that is longer than a calm host is watched
     out_of_reach: str = ""  # why no guard on the host can help
     note: str = ""
+
+    def digest(self) -> str:
+        """Return a digest of what is done to the host: what is merely said of it does not count."""
+        done = dataclasses.replace(self, title="", locks_out=NEITHER, suites=SUITES, out_of_reach="", note="")
+        return hashlib.sha256(repr(done).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

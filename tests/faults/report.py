@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.faults.model import Result, Verdict, percentile
+from tests.faults.model import Result, percentile
 
 TROUBLE = "error"
 
@@ -53,55 +52,45 @@ def fails(result: Result) -> bool:
     return bool(result.trouble) or (result.verdict.kind == "open" and not result.fault.out_of_reach)
 
 
-def closing_line(verdicts: Sequence[Verdict]) -> str:
-    """Return the line that ends a guarded run."""
-    healed = [verdict.seconds for verdict in verdicts if verdict.kind == "healed"]
-    counts = {kind: sum(verdict.kind == kind for verdict in verdicts) for kind in ("prevented", "healed", "open")}
+def closing_line(results: Sequence[Result], *, trials: int) -> str:
+    """Return the line that ends a guarded run.
+
+    :arg trials: How many results there should be.
+    """
+    reachable = [result.verdict for result in results if not result.fault.out_of_reach]
+    healed = [verdict.seconds for verdict in reachable if verdict.kind == "healed"]
+    counts = {kind: sum(verdict.kind == kind for verdict in reachable) for kind in ("prevented", "healed", "open")}
     return (
         f"faults: {counts['prevented']} prevented, {counts['healed']} healed"
         f" (p95 {percentile(healed, 0.95):.1f} s, worst {max(healed, default=0.0):.1f} s), {counts['open']} open"
+        f"{also(len(results) - len(reachable), 'out of reach')}{also(trials - len(results), 'without a verdict')}"
     )
 
 
-def closing_line_unguarded(results: Sequence[Result]) -> str:
+def closing_line_unguarded(results: Sequence[Result], *, trials: int) -> str:
     """Return the line that ends an unguarded run."""
     counts = {kind: sum(effect(result) == kind for result in results) for kind in ("locks out", "does not lock out")}
     other = sum(surprises(result) for result in results)
     return (
         f"faults without a guard: {counts['locks out']} lock out, {counts['does not lock out']} do not,"
-        f" {other} other than the catalogue says"
+        f" {other} other than the catalogue says{also(trials - len(results), 'without a verdict')}"
     )
 
 
+def also(count: int, what: str) -> str:
+    """Return one more item of a closing line, where there is such."""
+    return f", {count} {what}" if count else ""
+
+
 def write(results: Sequence[Result], folder: Path, *, guarded: bool, whole: bool) -> Path:
-    """Write what was found, for programs and for people; return the table's path.
+    """Write the table for people and return its path.
 
     What a few faults did does not replace the table of all of them.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    name = ("guarded" if guarded else "unguarded") + ("" if whole else "-some")
-    rows = [as_data(result, guarded=guarded) for result in results]
-    (folder / f"{name}.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    table = folder / f"{name}.md"
+    table = folder / f"{'guarded' if guarded else 'unguarded'}{'' if whole else '-some'}.md"
     table.write_text("\n".join(as_table(results, guarded=guarded)) + "\n", encoding="utf-8")
     return table
-
-
-def as_data(result: Result, *, guarded: bool) -> dict[str, object]:
-    """Return a result for programs."""
-    return {
-        "id": result.fault.id,
-        "debian": result.suite,
-        "title": result.fault.title,
-        "outcome": outcome(result, guarded=guarded),
-        "seconds": round(result.verdict.seconds, 1),
-        "failed": result.last_failures,
-        "samples": [[round(sample.at, 1), len(sample.failed)] for sample in result.samples],
-        "printed": result.printed,
-        "journal": result.journal,
-        "trouble": result.trouble,
-        "out_of_reach": result.fault.out_of_reach,
-    }
 
 
 def as_table(results: Sequence[Result], *, guarded: bool) -> list[str]:
