@@ -97,12 +97,12 @@ import typing as t
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.phoenix.webstack.plugins.module_utils._command import ModuleCommandRunner
+from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandRunner, ModuleCommandRunner
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import cli, install, paths, program, setup
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import Settings
 
-ENABLED = ("ssh-lifeline.service", "ssh-lifeline.timer")
+ENABLED = (paths.UNIT, paths.TIMER)
 # What comes in ssh_lifeline_packages.
 COMMANDS = ("nft", "ip", "ssh", "ssh-keygen")
 SEARCHED = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -139,6 +139,17 @@ def describe(files: t.Mapping[Path, str]) -> str:
     return "".join(f"# {path}\n{text}" for path, text in sorted(files.items()))
 
 
+def put_on_host(*, runner: CommandRunner, files: install.Wanted) -> None:
+    """Write files and have them count, or leave everything as it was."""
+    undo = install.write_all(files)
+    try:
+        install.put_in_force(runner=runner, changed=list(files), units=ENABLED)
+    except WebstackError:
+        undo()
+        install.put_back_in_force(runner=runner)
+        raise
+
+
 def run(module: AnsibleModule) -> dict[str, t.Any]:
     """Compare, write, prove, and return the module's result."""
     if module.params["if_ready"] and not all(shutil.which(name, path=SEARCHED) for name in COMMANDS):
@@ -150,13 +161,8 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     changed = install.differing(wanted)
     idle = [unit for unit in ENABLED if not install.runs(runner=runner, unit=unit)]
     if (changed or idle) and not module.check_mode:
-        undo = install.write_all({path: wanted[path] for path in changed})
-        try:
-            install.put_in_force(runner=runner, changed=changed, units=ENABLED)
-        except WebstackError:
-            undo()
-            install.put_back_in_force(runner=runner)
-            raise
+        with install.without_interference():
+            put_on_host(runner=runner, files={path: wanted[path] for path in changed})
     shown = [path for path in changed if path in ours]
     return {
         "changed": bool(changed or idle),

@@ -16,7 +16,6 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._errors import We
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import (
     guard,
     paths,
-    probe,
     report,
     rollback,
     watch,
@@ -52,16 +51,13 @@ def parser() -> argparse.ArgumentParser:
         if name in ("status", "check", "heal", "accept", "explain"):
             command.add_argument("--json", action="store_true", help="for programs")
     rollback.add_commands(commands)
-    connect = commands.add_parser("connect")  # without a help text: it is there for the guard's own ssh
-    connect.add_argument("address")
-    connect.add_argument("port", type=int)
-    connect.set_defaults(run=command_connect)
     return top
 
 
 def command_run(_options: argparse.Namespace) -> int:
     """Be the guard."""
     guard.run(settings=load_settings(), tell_systemd=tell_systemd)
+    return 0
 
 
 def read_status() -> dict[str, t.Any] | None:
@@ -186,14 +182,6 @@ def command_accept(options: argparse.Namespace) -> int:
 def command_release(_options: argparse.Namespace) -> int:
     """Take out of the kernel what the guard has put there."""
     guard.Guard(settings=load_settings(), voice=report.Report(quiet=True)).release()
-    return 0
-
-
-def command_connect(options: argparse.Namespace) -> int:
-    """Hand a connection from one of the probe's ports to the ssh that asks for it."""
-    connection = probe.connect(address=options.address, port=options.port)
-    with connection, socket.socket(fileno=os.dup(1)) as asking:
-        socket.send_fds(asking, [b"\0"], [connection.fileno()])
     return 0
 
 

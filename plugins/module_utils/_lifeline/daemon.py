@@ -12,7 +12,8 @@ import time
 import typing as t
 from pathlib import Path
 
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import sockets
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import paths, sockets
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import write_atomically
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import STOP
 from ansible_collections.phoenix.webstack.plugins.module_utils._ssh.procfs import Proc
 
@@ -22,6 +23,16 @@ if t.TYPE_CHECKING:
 
 SSHD = "/usr/sbin/sshd"
 SERVICE, SOCKET = "ssh.service", "ssh.socket"
+STAND_IN = "ssh-lifeline-server.service"
+STAND_IN_FLAG = paths.RUNTIME / "stand-in"  # ssh.service has a condition on it
+STAND_IN_FOLDER = paths.RUNTIME / "server"
+STAND_IN_UNIT = {
+    "Restart": "always",
+    "RestartSec": "1",
+    "KillMode": "process",
+    "RuntimeDirectory": "sshd",
+    "RuntimeDirectoryPreserve": "yes",
+}
 RUNTIME_FOLDER = Path("/run/sshd")
 START_SECONDS = 3.0
 TERM_SECONDS = 2.0
@@ -46,6 +57,14 @@ class Holder:
     def __str__(self) -> str:
         unit = f", {self.unit}" if self.unit else ""
         return f"{self.name} (process {self.pid}{unit}) on {self.address} port {self.port}"
+
+
+def unit_at(pid: int) -> str:
+    """Return the service or scope that a process belongs to now."""
+    try:
+        return unit_of(Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8"))
+    except OSError:
+        return ""
 
 
 def unit_of(cgroup: str) -> str:
@@ -78,8 +97,8 @@ class Daemon:
         return [dataclasses.replace(each, stopped=self._is_stopped(each.pid)) for each in self._holders]
 
     def main_pid(self) -> int | None:
-        """Return the process to be watched, None where there is none."""
-        return next((each.pid for each in self.holders() if each.rightful and each.pid > 1), None)
+        """Return the process to be watched, as of the last look; None where there is none."""
+        return next((each.pid for each in self._holders if each.rightful and each.pid > 1), None)
 
     def unit(self) -> str:
         """Return the unit that brings SSH to this host."""
@@ -106,15 +125,37 @@ class Daemon:
         """Make room on the port, where the policy says so, and say what was done."""
         if self._settings.port_thief != STOP:
             return ""
-        name, _dot, kind = holder.unit.rpartition(".")
+        self._stop(holder.pid, holder.unit)
+        return f"stopped {holder}, which held the port of SSH"
+
+    def disown(self, family: str, table: str) -> str:
+        """End the process that keeps a table of the packet filter to itself, where the policy says so.
+
+        The table goes with it.
+        """
+        port = sockets.table_owners().get((family, table))
+        if port is None or self._settings.port_thief != STOP:
+            return ""
+        inode = sockets.netlink_inode(port, Path("/proc/net/netlink").read_text(encoding="ascii"))
+        for pid in self._proc.pids() if inode else []:
+            if inode in self._proc.socket_inodes(pid):
+                name = self._proc.comm(pid)
+                self._stop(pid, unit_at(pid))
+                return f"stopped {name} (process {pid}), whose table {family} {table} stopped SSH"
+        return ""
+
+    def _stop(self, pid: int, unit: str) -> None:
+        name, _dot, kind = unit.rpartition(".")
         if kind in ("service", "socket"):  # the socket first: it would start the service again
             self._runner.run(["systemctl", "stop", f"{name}.socket", f"{name}.service"], check=False)
-        if holder.pid > 1:
-            end_process(holder.pid)
-        return f"stopped {holder}, which held the port of SSH"
+        if pid > 1:
+            end_process(pid)
 
     def start(self, unit: str, *, restart: bool = False) -> bool:
         """Have systemd start the server, and tell whether it then listens."""
+        if self.stands_in():
+            self._runner.run(["systemctl", "--no-block", "restart" if restart else "start", STAND_IN], check=False)
+            return self._wait_for_listener()
         RUNTIME_FOLDER.mkdir(mode=0o755, exist_ok=True)
         self._runner.run(["systemctl", "reset-failed", SERVICE, SOCKET], check=False)
         other = SERVICE if unit == SOCKET else SOCKET
@@ -139,6 +180,38 @@ class Daemon:
         if not any(Path("/etc/ssh").glob("ssh_host_*_key")):
             self._runner.run(["ssh-keygen", "-A"], check=False)
 
+    # -- a server of the guard's own, where somebody stops or spoils the real one again and again
+
+    @staticmethod
+    def stands_in() -> bool:
+        """Tell whether there is one."""
+        return STAND_IN_FLAG.exists()
+
+    def stand_in(self, settings: t.Mapping[str, bytes]) -> bool:
+        """Start it, and have the real one not come in its way; tell whether it listens.
+
+        :arg settings: The files that sshd_config and its drop-ins were, by path, when a login last worked.
+        """
+        for path, content in settings.items():
+            text = content.replace(b"/etc/ssh/sshd_config.d", bytes(STAND_IN_FOLDER / "sshd_config.d"))
+            write_atomically(STAND_IN_FOLDER / Path(path).relative_to("/etc/ssh"), text)
+        STAND_IN_FLAG.touch()
+        self._runner.run(["systemctl", "stop", SOCKET, SERVICE, STAND_IN], check=False)
+        for orphan in self._orphans():
+            end_process(orphan.pid)
+        properties = [f"--property={name}={value}" for name, value in STAND_IN_UNIT.items()]
+        server = [SSHD, "-D", "-f", str(STAND_IN_FOLDER / "sshd_config")]
+        self._runner.run(
+            ["systemd-run", "--quiet", "--collect", f"--unit={STAND_IN}", *properties, *server], check=False
+        )
+        return self._wait_for_listener()
+
+    def hand_back(self, unit: str) -> None:
+        """End it, and start the real one."""
+        STAND_IN_FLAG.unlink(missing_ok=True)
+        self._runner.run(["systemctl", "stop", STAND_IN], check=False)
+        self.start(unit)
+
     def start_without_systemd(self) -> bool:
         """Start the server by hand: the last resort."""
         self._runner.run(["systemctl", "stop", SERVICE], check=False)  # it would try for ever
@@ -154,7 +227,7 @@ class Daemon:
         return bool(self._orphans()) and self._property("ActiveState") == "activating"
 
     def _orphans(self) -> list[Holder]:
-        found = [each for each in self.holders() if each.rightful and each.pid > 1]
+        found = [each for each in self.holders() if each.rightful and each.pid > 1 and each.unit != STAND_IN]
         main = self._property("MainPID") if found else ""
         return [each for each in found if str(each.pid) != main]
 
@@ -188,9 +261,9 @@ class Daemon:
     def _holder(self, pid: int, socket: tuple[str, int, str]) -> Holder:
         try:
             program = str(Path(f"/proc/{pid}/exe").readlink()).replace(" (deleted)", "")
-            unit = unit_of(Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8"))
         except OSError:
-            program = unit = ""
+            program = ""
+        unit = unit_at(pid)
         if pid == 1:  # systemd listens for a unit of which it will start the service
             unit = self._socket_unit(socket[1])
         return Holder(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import errno
 import hashlib
 import json
 import os
@@ -63,13 +64,21 @@ class Tracked:
     outside: tuple[Path, ...] = ()
     lines: t.Mapping[Path, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
-    def folders(self) -> set[Path]:
-        """Return every folder that has to be watched to hear of changes."""
-        found = {path.parent for path in (*self.whole, *self.outside, *self.lines)} | set(self.outside)
+    def names(self) -> list[str]:
+        """Return every path as text."""
+        return [str(path) for path in (*self.whole, *self.outside, *self.lines)]
+
+    def folders(self) -> dict[Path, set[str] | None]:
+        """Return every folder that has to be watched to hear of changes, with the names that count; None for all."""
+        found: dict[Path, set[str] | None] = {path: set() for path in self.outside if path.is_dir()}
+        for path in (*self.whole, *self.outside, *self.lines):
+            names = found.setdefault(path.parent, set()) if path.parent.is_dir() else None
+            if names is not None:
+                names.add(path.name)
         for path in self.whole:
-            found.add(path)
-            found |= {folder for folder in path.rglob("*") if folder.is_dir()} if path.is_dir() else set()
-        return {path for path in found if path.is_dir()}
+            below = [path, *(folder for folder in path.rglob("*") if folder.is_dir())] if path.is_dir() else []
+            found.update(dict.fromkeys(below))
+        return found
 
 
 def look(path: Path, *, content: bool, known: Entry | None = None) -> Entry | None:
@@ -91,10 +100,19 @@ def look(path: Path, *, content: bool, known: Entry | None = None) -> Entry | No
     if known is not None and known.stamp == stamp:
         return dataclasses.replace(entry, content=known.content, stamp=stamp)
     try:
-        checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+        checksum = checksum_of(path)
     except OSError:
         return entry
     return dataclasses.replace(entry, content=checksum, stamp=stamp)
+
+
+def checksum_of(path: Path) -> str:
+    """Return the SHA-256 of a file, without holding all of it."""
+    sum_ = hashlib.sha256()
+    with path.open("rb") as file:
+        while data := file.read(1 << 16):
+            sum_.update(data)
+    return sum_.hexdigest()
 
 
 class Store:
@@ -128,6 +146,14 @@ class Store:
         if not self.good:
             return []
         return sorted(path for path in {*self.good, *now} if self.good.get(path) != now.get(path))
+
+    def contents(self, folder: str) -> dict[str, bytes]:
+        """Return the last good contents of the files below a folder, by path."""
+        return {
+            path: self._blob(entry.content).read_bytes()
+            for path, entry in self.good.items()
+            if entry.kind == FILE and entry.content and path.startswith(f"{folder}/")
+        }
 
     def keep(self, now: Entries) -> None:
         """Take what is there now for good."""
@@ -208,8 +234,9 @@ class Store:
         for path in sorted(differing, key=lambda path: (path not in self.good, path)):
             try:
                 self._restore_one(path, place)
-            except PermissionError:  # an immutable file
-                runner.run(["chattr", "-i", "-a", path.partition(LINE_MARK)[0]], check=False)
+            except OSError as error:
+                for argv in makes_way(error, path.partition(LINE_MARK)[0]):
+                    runner.run(argv, check=False)
                 self._restore_one(path, place)
             told.append(path)
         self._forget_old()
@@ -260,6 +287,25 @@ class Store:
         if self._aside.is_dir():
             for old in sorted(self._aside.iterdir())[:-ASIDE_KEPT]:
                 shutil.rmtree(old, ignore_errors=True)
+
+
+def makes_way(error: OSError, path: str) -> list[list[str]]:
+    """Return the commands that may help where a file cannot be put back."""
+    if error.errno == errno.EROFS:
+        return [["mount", "-o", f"remount,{how}rw", mount_point(path)] for how in ("", "bind,")]
+    if error.errno == errno.EBUSY:  # something is mounted on it
+        return [["umount", "--lazy", path]]
+    if error.errno == errno.ENOSPC:
+        return [["rm", "-rf", "--one-file-system", str(paths.STATE / "aside")]]
+    return [["chattr", "-i", "-a", path], ["chattr", "-i", "-a", str(Path(path).parent)]]
+
+
+def mount_point(path: str) -> str:
+    """Return the place of the file system that a path lies on."""
+    found = Path(path)
+    while not found.is_mount() and found != found.parent:
+        found = found.parent
+    return str(found)
 
 
 def read_lines(path: Path) -> list[bytes]:

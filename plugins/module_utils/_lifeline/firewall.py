@@ -166,6 +166,7 @@ class Firewall:
     def __init__(self, *, runner: CommandRunner, settings: Settings) -> None:
         self._runner = runner
         self._settings = settings
+        self.refusing: set[tuple[str, str]] = set()  # tables, by family and name, that could not be changed at last
 
     def chains(self) -> list[Chain]:
         """Return the base chains; none on a host without nftables."""
@@ -186,6 +187,7 @@ class Firewall:
 
         :raises WebstackError: when a chain cannot be changed (a table that another process owns).
         """
+        self.refusing.clear()
         lacking = self.open_chains()
         told = [f"SSH stands first in {chain} again" for chain, _rules in lacking]
         script = "".join(hold_script(chain=chain, rules=rules) for chain, rules in lacking)
@@ -211,6 +213,7 @@ class Firewall:
                 told.append(f"SSH stands first in {chain} again")
             else:
                 refused.append(f"{chain}: {done.stderr.strip().splitlines()[0] if done.stderr.strip() else done.rc}")
+                self.refusing.add((chain.family, chain.table))
         # A chain that vanished meanwhile is no loss; the next look tells.
         still = {str(chain) for chain, _rules in self.open_chains()}
         if refused and still:
@@ -224,6 +227,10 @@ class Firewall:
             for version, command, table, chain in self._legacy_chains()
             if self._hold_legacy_chain(command, version, table, chain)
         ]
+
+    def uses_legacy(self) -> bool:
+        """Tell whether the older iptables is in use, of whose changes nothing tells."""
+        return any(read_words(Path(names)) for names, _command in LEGACY.values())
 
     @staticmethod
     def _legacy_chains() -> list[tuple[int, str, str, str]]:

@@ -10,45 +10,73 @@ what is less so, and looks again after each rung:
     firewall   put SSH first in every hook (always; this needs no proof that it is closed)
     port       make room on the port, start the server
     network    put back addresses, routes and links
+    tables     end who keeps a table of the packet filter to itself
     files      put back what was changed since, and restart the server
+    units      undo what keeps systemd from starting the server
+
+Who closes SSH again and again would win half of the time: then a server of the guard's own stands in for the real one.
 """
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import fcntl
 import itertools
 import json
 import os
+import socket
 import struct
+import threading
 import time
 import typing as t
 from pathlib import Path
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import paths, probe, report, tracked, watch
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.daemon import RUNTIME_FOLDER, Daemon
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import (
+    bpf,
+    crowd,
+    paths,
+    probe,
+    report,
+    tracked,
+    watch,
+)
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.daemon import (
+    RUNTIME_FOLDER,
+    STAND_IN,
+    STAND_IN_FLAG,
+    Daemon,
+)
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.files import Store
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.firewall import Firewall
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.login import Logins
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.network import Network
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.mounts import Mounts
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.network import Network, devices, known_hardware
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import (
     HostRunner,
     make_private,
     write_atomically,
 )
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import STOP
 
 if t.TYPE_CHECKING:
-    from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.files import Entries
+    from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.files import Entries, Tracked
     from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.network import State
     from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import Settings
 
 TICK_SECONDS = 2.0
-SILENT_SECONDS = 10.0  # how often that is looked at of which nothing tells: the older iptables, neighbours
+SILENT_SECONDS = 10.0  # how often that is looked at of which nothing tells: the older iptables, the processes
+WHOLE_SECONDS = 60.0  # how often that is looked at of which the kernel tells, lest it was not heard
 ASKED_SECONDS = 1.0  # how soon after one login that was asked for there may be another
 AGAIN_SECONDS = 1.0  # after one during which the host was changed
 RETRY_SECONDS = 10.0  # after a login that failed and could not be mended
 MENDED_SECONDS = 2.0  # for what was mended to show
+CONTEST_SECONDS = 30.0  # so many repairs within this time are a contest
+CONTEST_REPAIRS = 3
+STAND_IN_SECONDS = 1800.0
+BEAT_SECONDS = 2.0
+HANG_SECONDS = 45.0  # no round takes as long as this
 DPKG_LOCK = Path("/var/lib/dpkg/lock-frontend")
 FLOCK = struct.Struct("hhqqi")
 
@@ -59,10 +87,29 @@ class Seen:
 
     files: Entries
     network: State
+    mounts: list[str]
+
+
+class Contest:
+    """How often somebody has undone what the guard has mended."""
+
+    def __init__(self) -> None:
+        self._repairs: dict[str, collections.deque[float]] = {}
+
+    def note(self, subject: str) -> bool:
+        """Note a repair, and tell whether there were many of late."""
+        repairs = self._repairs.setdefault(subject, collections.deque(maxlen=CONTEST_REPAIRS))
+        repairs.append(time.monotonic())
+        return self.is_on(subject)
+
+    def is_on(self, subject: str) -> bool:
+        """Tell whether there were many repairs of late."""
+        repairs = self._repairs.get(subject, collections.deque())
+        return len(repairs) == CONTEST_REPAIRS and time.monotonic() - repairs[0] < CONTEST_SECONDS
 
 
 class Memory:
-    """What is known of the host beside its files, on disk: its network, and the unit that brings SSH."""
+    """What is known of the host beside its files, on disk: network, mounts, and the unit that brings SSH."""
 
     def __init__(self, *, file: Path = paths.STATE / "good" / "host.json") -> None:
         self._file = file
@@ -82,9 +129,15 @@ class Memory:
         """The unit that brings SSH; empty before the first good login."""
         return str(self._known.get("unit", ""))
 
-    def keep(self, *, network: State, unit: str) -> None:
+    @property
+    def mounts(self) -> list[str]:
+        """What was mounted where a login looks."""
+        found: list[str] = self._known.get("mounts", [])
+        return found
+
+    def keep(self, *, network: State, mounts: list[str], unit: str) -> None:
         """Take this for good."""
-        wanted = {"network": network, "unit": unit}
+        wanted = {"network": network, "mounts": mounts, "unit": unit}
         if wanted != self._known:
             self._known = wanted
             write_atomically(self._file, json.dumps(wanted, indent=1).encode())
@@ -105,10 +158,15 @@ class Guard:
         self._memory = Memory()
         self._probe: probe.Probe | None = None
         self._tracked = tracked.find_tracked(runner=self._runner, accounts=settings.accounts)
-        self._next_silent = self._next_login = self._next_asked = 0.0
+        self._mounts = Mounts(runner=self._runner)
+        self._contest = Contest()
+        self._next_silent = self._next_whole = self._next_login = self._next_asked = 0.0
+        self._stand_in_until = time.monotonic() + STAND_IN_SECONDS
+        self._turn = 0
         self._asked = False
         self._shutdown = report.ShutdownLock()
         self._shown: dict[str, t.Any] = {}
+        self._followed: Tracked | None = None
 
     # -- the whole
 
@@ -118,24 +176,32 @@ class Guard:
         make_private(paths.STATE)
         paths.STATE.chmod(0o700)
         self._logins.prepare()
+        if any(name not in devices() for name in known_hardware(self._memory.network)):
+            self._mend_network("a device is gone")
         self._lay_probe(self._memory.network or self._network.look())
 
-    def follow(self, watcher: watch.Watcher) -> None:
+    def follow(self, watcher: watch.Watcher, topics: t.Collection[str] = watch.EVERYTHING) -> None:
         """Say what has to be watched."""
-        watcher.files.follow(self._tracked.folders())
+        if watch.FILES in topics or self._tracked is not self._followed:
+            self._followed = self._tracked
+            watcher.files.follow(self._tracked.folders())
         watcher.follow_process(self._daemon.main_pid())
 
     def step(self, topics: t.Collection[str]) -> None:
         """Look at what may have been touched, mend it, and say so."""
         now = time.monotonic()
-        if now >= self._next_silent:
-            self._next_silent = now + SILENT_SECONDS
+        silent, whole = now >= self._next_silent, now >= self._next_whole
+        self._next_silent = now + SILENT_SECONDS if silent else self._next_silent
+        self._next_whole = now + WHOLE_SECONDS if whole else self._next_whole
+        if silent:
+            self._hold_processes()
+        if whole or watch.FIREWALL in topics or (silent and self._firewall.uses_legacy()):
             self._hold_firewall()
+        if whole or watch.NEIGHBOUR in topics:
             self._hold_neighbours()
-        elif watch.FIREWALL in topics:
-            self._hold_firewall()
-        if watch.NETWORK in topics:
+        if whole or watch.NETWORK in topics:
             self._adopt_address()
+            self._hold_ingress()
         closed = self._closed()
         idle = not self._daemon.holders()
         if (closed or idle) and self._is_stopping():
@@ -150,6 +216,15 @@ class Guard:
         if due or watch.FILES in topics:
             self._hold_logins(due=due)
         self._voice.publish(self._shown)
+
+    def leave(self) -> None:
+        """Look once more, where the system goes down, whether SSH will be there after the boot."""
+        if not self._is_stopping():
+            return
+        problem = self._boot_problem() or self._guard_problem() or self._logins.refusal()
+        if problem:
+            self._restore_files(problem)
+            self._daemon.repair_units(self._memory.unit or self._daemon.unit())
 
     def accept(self) -> str:
         """Take the host as it is now for good, if a login works; return what is wrong otherwise."""
@@ -190,7 +265,7 @@ class Guard:
             found["port"] = f"taken by {', '.join(thieves)}"
         elif not self._daemon.holders():
             found["port"] = "nobody listens"
-        later = {"login": self._login_problem(), "boot": self._boot_problem()}
+        later = {"login": self._login_problem(), "boot": self._boot_problem(), "guard": self._guard_problem()}
         return {**found, **{name: problem for name, problem in later.items() if problem}}
 
     def explain(self) -> dict[str, t.Any]:
@@ -209,7 +284,8 @@ class Guard:
 
     # -- firewall
 
-    def _hold_firewall(self) -> None:
+    def _hold_firewall(self) -> bool:
+        """Put SSH first, and tell whether it was not."""
         try:
             told = self._firewall.hold()
             self._voice.settle("firewall")
@@ -218,6 +294,7 @@ class Guard:
             self._voice.tell_once("firewall", f"a chain that cannot be changed may stop SSH: {error.message}")
         for message in told:
             self._voice.tell("firewall", "healed", message)
+        return bool(told)
 
     def _hold_neighbours(self) -> None:
         own = [way.source for way in self._probe.ways] if self._probe else []
@@ -247,6 +324,8 @@ class Guard:
 
     def _start(self, reason: str, *, restart: bool = False) -> bool:
         """Bring the server back, by ever stronger means."""
+        if self._contest.note("daemon") and not self._daemon.stands_in():
+            return self._stand_in()
         unit = self._memory.unit or self._daemon.unit()
         if self._daemon.start(unit, restart=restart):
             self._voice.tell("daemon", "healed", f"started {unit}: {reason}", priority=report.WARNING)
@@ -263,6 +342,39 @@ class Guard:
             return True
         self._voice.tell_once("daemon", f"{unit} does not start; files put back: {len(restored)}")
         return False
+
+    def _stand_in(self) -> bool:
+        """Have a server of the guard's own in the place of one that is stopped or spoiled again and again."""
+        self._stand_in_until = time.monotonic() + STAND_IN_SECONDS
+        done = self._daemon.stand_in(self._store.contents("/etc/ssh"))
+        self._voice.tell(
+            "daemon",
+            "healed" if done else "failed",
+            f"ssh was stopped or spoiled {CONTEST_REPAIRS} times within {CONTEST_SECONDS:.0f} s, so {STAND_IN} runs in"
+            f" its place for {STAND_IN_SECONDS / 60:.0f} minutes; to end it earlier: rm {STAND_IN_FLAG};"
+            f" systemctl stop {STAND_IN}",
+            priority=report.WARNING,
+        )
+        return done
+
+    def _hold_stand_in(self) -> None:
+        """End the guard's own server when its time is over."""
+        if self._daemon.stands_in() and time.monotonic() > self._stand_in_until:
+            self._daemon.hand_back(self._memory.unit or self._daemon.unit())
+            self._voice.tell("daemon", "healed", f"{STAND_IN} has ended, {self._memory.unit} has its place again")
+
+    # -- processes
+
+    def _hold_processes(self) -> None:
+        """Make room where no process can be started."""
+        self._hold_stand_in()
+        self._runner.run(["true"], check=False)
+        if not self._runner.starved or self.settings.port_thief != STOP:
+            return
+        self._runner.starved = False
+        ended = crowd.disperse()
+        if ended:
+            self._voice.tell("daemon", "healed", f"no process could be started; ended {ended}", priority=report.WARNING)
 
     # -- network
 
@@ -286,15 +398,25 @@ class Guard:
 
     def _adopt_address(self) -> None:
         """Follow a host that was given another address (by DHCP, by its admin)."""
-        if self._probe is None:
+        ways = self._probe.ways if self._probe else []
+        lost = [way for way in ways if not is_local(way.address)]
+        if not lost:
             return
         network = self._network.look()
-        held = {line.split("/")[0] for line in network["address"]}
-        lost = [way for way in self._probe.ways if way.address not in held]
-        others = held - {way.address for way in self._probe.ways}
-        if lost and any((":" in address) == (way.version == 6) for way in lost for address in others):
+        others = {line.split("/")[0] for line in network["address"]} - {way.address for way in ways}
+        if any((":" in address) == (way.version == 6) for way in lost for address in others):
             self._lay_probe(network)
             self._voice.tell("network", "found", f"the address {lost[0].address} was replaced", priority=report.NOTICE)
+
+    def _hold_ingress(self) -> None:
+        """Take off XDP programs that let SSH vanish, which is before the probe's packets come in."""
+        ways = self._probe.ways if self._probe else []
+        for device in sorted({way.device for way in ways}):
+            frames = [probe.syn_frame(way=way, port=self.settings.ports[0]) for way in ways if way.device == device]
+            if any(bpf.drops(program, frames) for program in self._network.xdp_programs(device)):
+                self._network.take_xdp_off(device)
+                told = f"took an XDP program off {device} that dropped SSH"
+                self._voice.tell("network", "healed", told, priority=report.WARNING)
 
     def _closed(self, *, patience: float = 0.0) -> dict[int, str]:
         """Return the IP versions over which a new connection gets no answer, with what came instead.
@@ -315,52 +437,68 @@ class Guard:
         return closed
 
     def _reopen(self, closed: t.Mapping[int, str]) -> None:
-        """Climb the ladder until new connections get an answer."""
+        """Climb the ladder until new connections get an answer; a rung tells whether it changed anything."""
         words = ", ".join(f"{answer} over IPv{version}" for version, answer in sorted(closed.items()))
-        self._hold_firewall()
-        for rung in (self._mend_network, self._mend_listener, self._mend_units):
-            closed = self._closed()
-            if closed:
-                rung(words)
-                closed = self._closed(patience=MENDED_SECONDS)
-            if not closed:
+        rungs = (
+            self._mend_firewall,
+            self._mend_network,
+            self._mend_tables,
+            self._mend_probe,
+            self._mend_listener,
+            self._mend_units,
+        )
+        for rung in rungs:
+            if rung(words) and not self._closed(patience=MENDED_SECONDS):
                 self._voice.settle("network")
                 self._voice.tell("network", "healed", f"new connections were {words}", priority=report.WARNING)
                 return
         self._voice.tell_once("network", f"new connections are {words}, and nothing that is known helps")
 
-    def _mend_network(self, _words: str) -> None:
-        for command in self._network.restore(good=self._memory.network) if self._memory.network else []:
+    def _mend_firewall(self, _words: str) -> bool:
+        return self._hold_firewall()
+
+    def _mend_network(self, _words: str) -> bool:
+        ran = self._network.restore(good=self._memory.network) if self._memory.network else []
+        for command in ran:
             self._voice.tell("network", "healed", f"ran {command}", priority=report.WARNING)
+        return bool(ran)
 
-    def _mend_listener(self, words: str) -> None:
+    def _mend_tables(self, _words: str) -> bool:
+        done = [self._daemon.disown(family, table) for family, table in sorted(self._firewall.refusing)]
+        for words in filter(None, done):
+            self._voice.tell("firewall", "healed", words, priority=report.WARNING)
+        return any(done)
+
+    def _mend_probe(self, _words: str) -> bool:
+        """Lay the probe's way in anew: a device that was away has lost it, and it must not be what is silent."""
+        self._lay_probe(self._network.look())
+        return True
+
+    def _mend_listener(self, words: str) -> bool:
         self._restore_files(f"new connections are {words}")
-        self._start(f"new connections were {words}", restart=True)
+        return self._start(f"new connections were {words}", restart=True)
 
-    def _mend_units(self, words: str) -> None:
+    def _mend_units(self, words: str) -> bool:
         self._daemon.repair_units(self._memory.unit or self._daemon.unit())
-        self._start(f"new connections were {words}", restart=True)
+        return self._start(f"new connections were {words}", restart=True)
 
     # -- logins
 
     def _hold_logins(self, *, due: bool) -> None:
         self._store.refresh()
-        if not due and self._store.good and not self._store.differences(self._store.scan(self._tracked)):
+        changed = self._store.differences(self._store.scan(self._tracked)) or not self._store.good
+        if not due and not changed and self._mounts_are_good():
             return
+        self._settle_contested()
         seen = self._look()
-        problem = self._login_problem() or self._boot_problem()
+        # Where nothing was changed, a login by the real server proves all of it.
+        problem = self._file_problem() if changed else ""
         if problem and self._is_stopping():
             return
-        restored = self._restore_files(problem) if problem else []
-        if restored:
-            self._daemon.repair_units(self._memory.unit or self._daemon.unit())
-            if any(path.startswith("/etc/ssh/") for path in restored):  # it may have read what was there
-                self._daemon.reload()
-            before, problem = problem, self._login_problem() or self._boot_problem()
-            if not problem:
-                self._voice.tell("login", "healed", before, priority=report.WARNING)
+        if problem and self._restore_login(problem):
+            problem = self._file_problem()
         # The real server may still run with what was there before, or have been started in between.
-        online = "" if problem else self._online_problem()
+        online = "" if problem else self._online_problem(one=not changed and not self._voice.hindrances)
         closed = self._closed() if online else {}
         if closed:  # it has nothing to do with the login
             self._reopen(closed)
@@ -370,6 +508,33 @@ class Guard:
             self._start(f"a login failed: {online}", restart=True)
             online = self._online_problem()
         self._settle_logins(problem or online, seen)
+
+    def _settle_contested(self) -> None:
+        """Put back at once, without a trial, what somebody changes again and again."""
+        paths_ = [
+            path for path in self._store.differences(self._store.scan(self._tracked)) if self._contest.is_on(path)
+        ]
+        if paths_ and not changes_under_way():
+            self._store.restore(paths_, runner=self._runner)
+
+    def _restore_login(self, problem: str) -> bool:
+        """Put back what was changed, and tell whether there was anything."""
+        restored = self._restore_files(problem)
+        if not restored:
+            return False
+        self._daemon.repair_units(self._memory.unit or self._daemon.unit())
+        if any(path.startswith("/etc/ssh/") for path in restored):  # it may have read what was there
+            if self._contest.note("settings") and not self._daemon.stands_in():
+                self._stand_in()
+            self._daemon.reload()
+        self._voice.tell("login", "healed", problem, priority=report.WARNING)
+        return True
+
+    def _file_problem(self) -> str:
+        return self._login_problem() or self._boot_problem() or self._guard_problem()
+
+    def _mounts_are_good(self) -> bool:
+        return not self._memory.mounts or self._mounts.look(self._tracked.names()) == self._memory.mounts
 
     def _settle_logins(self, problem: str, seen: Seen) -> None:
         """Keep for good what a login has worked with, else say what is wrong and look again soon."""
@@ -385,7 +550,8 @@ class Guard:
         self._voice.settle("login")
         self._voice.settle("daemon")
         # What was changed while the login went on, it proves nothing of.
-        steady = self._look() == seen
+        known = seen.files == self._store.good and seen.network == self._memory.network
+        steady = known or self._look() == seen
         if steady:
             self._keep(seen)
         self._next_login = time.monotonic() + (self.settings.check_seconds if steady else AGAIN_SECONDS)
@@ -395,10 +561,14 @@ class Guard:
         problems = (self._logins.problem(account) for account in self.settings.accounts)
         return next((problem for problem in problems if problem), "")
 
-    def _online_problem(self) -> str:
-        """Return what keeps an account out of the server that runs."""
+    def _online_problem(self, *, one: bool = False) -> str:
+        """Return what keeps an account out of the server that runs.
+
+        :arg one: Ask for one account alone, for another each time.
+        """
         ways = self._probe.ways if self._probe else []
-        for account in self.settings.accounts:
+        self._turn = (self._turn + 1) % len(self.settings.accounts)
+        for account in self.settings.accounts[self._turn :][:1] if one else self.settings.accounts:
             for way in ways[:1]:
                 problem = self._logins.online(account, way)
                 if problem:
@@ -413,33 +583,54 @@ class Guard:
             return "the next boot would end without services"
         return ""
 
+    def _guard_problem(self) -> str:
+        """Return what would keep the guard from starting again."""
+        done = self._runner.run([str(paths.COMMAND), "--version"], check=False)
+        return (
+            "" if done.rc == 0 else f"the guard itself would not start again: {done.stderr.strip()[-200:] or done.rc}"
+        )
+
     def _restore_files(self, reason: str) -> list[str]:
-        if packages_change():
-            self._voice.tell("login", "found", f"{reason}; packages are being changed, so files are left alone as yet")
+        if changes_under_way():
+            self._voice.tell("login", "found", f"{reason}; packages are being renewed, so files are left alone as yet")
             return []
+        for command in self._mounts.restore(good=self._memory.mounts, paths=self._tracked.names()):
+            self._voice.tell("login", "healed", f"ran {command}: {reason}", priority=report.WARNING)
         differing = self._store.differences(self._store.scan(self._tracked))
         restored = self._store.restore(differing, runner=self._runner) if differing else []
         for path in restored:
+            self._contest.note(path)
             self._voice.tell("login", "healed", f"put back {path}: {reason}", priority=report.WARNING)
         if any(tracked.is_unit_path(path) for path in restored):
             self._runner.run(["systemctl", "daemon-reload"], check=False)
         return restored
 
     def _look(self) -> Seen:
-        return Seen(files=self._store.scan(self._tracked), network=self._network.look())
+        return Seen(
+            files=self._store.scan(self._tracked),
+            network=self._network.look(),
+            mounts=self._mounts.look(self._tracked.names()),
+        )
 
     def _keep(self, seen: Seen) -> None:
+        changed = seen.files != self._store.good
         self._store.keep(seen.files)
-        self._memory.keep(network=seen.network, unit=self._memory.unit or self._daemon.unit())
-        self._tracked = tracked.find_tracked(runner=self._runner, accounts=self.settings.accounts)
+        self._memory.keep(network=seen.network, mounts=seen.mounts, unit=self._memory.unit or self._daemon.unit())
+        if changed:
+            self._tracked = tracked.find_tracked(runner=self._runner, accounts=self.settings.accounts)
 
     def _is_stopping(self) -> bool:
         """Tell whether the system goes down: then services and logins end, and are meant to."""
         return self._runner.run(["systemctl", "is-system-running"], check=False).stdout.strip() == "stopping"
 
 
-def packages_change(lock: Path = DPKG_LOCK) -> bool:
-    """Tell whether dpkg is at work: half of a new version is no fault, and must not be taken back."""
+def changes_under_way(locks: t.Sequence[Path] = (DPKG_LOCK, paths.INSTALLING)) -> bool:
+    """Tell whether packages, or the guard itself, are renewed: half of a new version must not be taken back."""
+    return any(is_locked(lock) for lock in locks)
+
+
+def is_locked(lock: Path) -> bool:
+    """Tell whether a process holds a lock on a file."""
     try:
         with lock.open("rb") as file:
             asked = FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
@@ -449,19 +640,53 @@ def packages_change(lock: Path = DPKG_LOCK) -> bool:
         return False
 
 
-def run(*, settings: Settings, tell_systemd: t.Callable[[str], None]) -> t.NoReturn:
-    """Keep SSH open until the end of days."""
+def is_local(address: str) -> bool:
+    """Tell whether an address is this host's."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
+class Heartbeat:
+    """Tells systemd that the guard lives, as long as it gets on with its work.
+
+    A thread of its own: a round may take longer than systemd is to wait. A signal that stops the process stops it too.
+    """
+
+    def __init__(self, tell: t.Callable[[str], None]) -> None:
+        self._tell = tell
+        self._worked_at = time.monotonic()
+        threading.Thread(target=self._go, daemon=True).start()
+
+    def work(self) -> None:
+        """Note that the guard gets on."""
+        self._worked_at = time.monotonic()
+
+    def _go(self) -> None:
+        while time.monotonic() < self._worked_at + HANG_SECONDS:
+            self._tell("WATCHDOG=1")
+            time.sleep(BEAT_SECONDS)
+
+
+def run(*, settings: Settings, tell_systemd: t.Callable[[str], None]) -> None:
+    """Keep SSH open until somebody ends it."""
     voice = report.Report(metrics=settings.metrics)
     guard = Guard(settings=settings, voice=voice)
     watcher = watch.Watcher()
+    watcher.hear_of_the_end()
+    heartbeat = Heartbeat(tell_systemd)
     guard.prepare()
     topics: set[str] = set(watch.EVERYTHING)
     tell_systemd("READY=1")
-    while True:
+    while watch.END not in topics:
         try:
             guard.step(topics)
-            guard.follow(watcher)
-        except (OSError, WebstackError, ValueError) as error:  # the next round may do better; the watchdog sees to it
+            guard.follow(watcher, topics)
+        except (OSError, WebstackError, ValueError) as error:  # the next round may do better
             voice.tell("guard", "failed", f"{type(error).__name__}: {error}", priority=report.ERROR)
-        tell_systemd("WATCHDOG=1")
+        heartbeat.work()
         topics = watcher.wait(TICK_SECONDS)
+    guard.leave()

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import typing as t
 from pathlib import Path
 
@@ -39,6 +41,17 @@ def _differs(path: Path, text: str, mode: int) -> bool:
         return found.st_mode & 0o7777 != mode or found.st_uid != 0 or path.read_bytes() != text.encode()
     except OSError:
         return True
+
+
+@contextlib.contextmanager
+def without_interference() -> t.Iterator[None]:
+    """Have a guard that runs leave files alone meanwhile: half of a new version is no fault.
+
+    The kernel takes the lock back when this process dies, however it does.
+    """
+    with paths.INSTALLING.open("w", encoding="utf-8") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        yield
 
 
 def write_all(files: Wanted) -> t.Callable[[], None]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import paths, trial
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.daemon import SSHD
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.probe import NAMESPACE
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.probe import connect
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import (
     TOO_LONG,
     make_private,
@@ -142,6 +142,11 @@ class Logins:
             raise WebstackError(f"sshd would not start: {last_line(done) or done.rc}")
         return parse_effective(done.stdout)
 
+    def refusal(self) -> str:
+        """Return what sshd has against its files; an empty text for nothing."""
+        done = self._runner.run([SSHD, "-t"], check=False)
+        return f"sshd would not start: {last_line(done) or done.rc}" if done.rc else ""
+
     def _trial(self, account: str) -> str:
         """Log in to a server of its own, started with the files as they are now; return what went wrong.
 
@@ -151,14 +156,17 @@ class Logins:
         keys = " ".join([*own, OUR_KEYS])
         server = [SSHD, "-i", "-o", "LogLevel=QUIET", "-o", f"AuthorizedKeysFile={keys}"]
         client = [*CLIENT, *given_options(), f"{account}@{trial.LOOPBACK}", "true"]
-        return self._judge(lambda: trial.log_in(client=client, server=server))
+        return self._judge(lambda: trial.log_in(client=client, serve=trial.served_by(server)))
 
     def online(self, account: str, way: Way) -> str:
         """Log in to the real server by the probe's way in; return what went wrong."""
-        proxy = f"{paths.COMMAND} connect {way.address} {self._port}"
-        prefix = ["ip", "netns", "exec", NAMESPACE]
-        argv = [*prefix, *CLIENT, "-o", f"ProxyCommand={proxy}", "-o", "ProxyUseFdpass=yes", *given_options()]
-        return self._judge(lambda: self._runner.run([*argv, f"{account}@ssh-lifeline", "true"], check=False))
+        client = [*CLIENT, *given_options(), f"{account}@{trial.LOOPBACK}", "true"]
+        try:
+            return self._judge(
+                lambda: trial.log_in(client=client, serve=trial.served_over(connect(way, port=self._port)))
+            )
+        except WebstackError as error:
+            return error.message
 
     def _judge(self, log_in: t.Callable[[], CommandResult]) -> str:
         done = log_in()

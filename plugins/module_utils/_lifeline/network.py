@@ -5,10 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
+import socket
 import typing as t
 from pathlib import Path
+
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import bpf
 
 if t.TYPE_CHECKING:
     from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandRunner
@@ -29,9 +34,12 @@ State = t.Dict[str, t.List[str]]  # noqa: UP006 (evaluated on Python 3.8)
 class Network:
     """The network of this host."""
 
-    def __init__(self, *, runner: CommandRunner, proc: Path = Path("/proc/sys/net")) -> None:
+    def __init__(
+        self, *, runner: CommandRunner, proc: Path = Path("/proc/sys/net"), namespaces: Path = Path("/")
+    ) -> None:
         self._runner = runner
         self._proc = proc
+        self._namespaces = namespaces
 
     def look(self) -> State:
         """Return the state: lines by kind, as `ip` writes and (behind a verb) reads them."""
@@ -48,8 +56,9 @@ class Network:
                 for info in each.get("addr_info", [])
                 if "local" in info and not info.get("temporary")
             ],
-            "route4": self._lines("ip", "-4", "route", "show", "table", "main"),
-            "route6": self._lines("ip", "-6", "route", "show", "table", "main"),
+            # The table `local` too: what is not in there is not taken for this host.
+            "route4": self._lines("ip", "-4", "route", "show", "table", "all"),
+            "route6": self._lines("ip", "-6", "route", "show", "table", "all"),
             "rule4": self._lines("ip", "-4", "rule", "show"),
             "rule6": self._lines("ip", "-6", "rule", "show"),
             "neighbour": self._neighbours(),
@@ -73,17 +82,52 @@ class Network:
     def _neighbours(self) -> list[str]:
         return self._lines("ip", "neigh", "show", "nud", "permanent")
 
+    def xdp_programs(self, device: str) -> list[int]:
+        """Return the ids of the XDP programs that run on a device's packets."""
+        found = [each["xdp"] for each in self._json("ip", "-json", "link", "show", "dev", device) if "xdp" in each]
+        modes = [mode for each in found for mode in (each, *each.get("attached", []))]
+        return sorted({int(mode["prog"]["id"]) for mode in modes if "prog" in mode})
+
+    def take_xdp_off(self, device: str) -> None:
+        """Have no XDP program run on a device's packets."""
+        self._run(_unset_link(f"{device} xdp on"))
+        bpf.cut_links(socket.if_nametoindex(device))
+
     def restore(self, *, good: State) -> list[str]:
         """Go back to a state and return the commands it took."""
-        argvs = commands(good=good, now=self.look())
+        argvs = self._run(self._bring_back(good))
+        argvs += self._run(commands(good=good, now=self.look()))
+        if argvs:  # addresses take routes with them, and bring some
+            now = self.look()
+            argvs += self._run(down_and_up(good=good, now=now))
+            argvs += self._run([argv for argv in commands(good=good, now=now) if argv not in argvs])
+        return [" ".join(argv) for argv in argvs]
+
+    def _run(self, argvs: list[list[str]]) -> list[list[str]]:
         for argv in argvs:
             self._runner.run(argv, check=False)
-        if argvs:  # addresses take routes with them, and bring some
-            second = [argv for argv in commands(good=good, now=self.look()) if argv not in argvs]
-            for argv in second:
-                self._runner.run(argv, check=False)
-            argvs += second
-        return [" ".join(argv) for argv in argvs]
+        return argvs
+
+    def _bring_back(self, good: State) -> list[list[str]]:
+        """Return the commands that bring back devices which have another name, or are in another namespace."""
+        here = hardware(self._json("ip", "-json", "link", "show"))
+        argvs: list[list[str]] = []
+        for name, address in known_hardware(good).items():
+            if name in here:
+                continue
+            renamed = [other for other, its in here.items() if its == address and other != OWN_LINK]
+            if renamed:
+                argvs += _rename(renamed[0], name)
+                continue
+            for place in other_namespaces(self._namespaces):
+                enter = ["nsenter", f"--net={place}"]
+                there = hardware(self._json(*enter, "ip", "-json", "link", "show"))
+                found = [other for other, its in there.items() if its == address]
+                if found:
+                    argvs.append([*enter, "ip", "link", "set", "dev", found[0], "netns", str(os.getpid())])
+                    argvs += _rename(found[0], name) if found[0] != name else []
+                    break
+        return argvs
 
     def _json(self, *argv: str) -> list[dict[str, t.Any]]:
         try:
@@ -122,6 +166,11 @@ class Network:
         return found
 
 
+def devices() -> set[str]:
+    """Return the names of the devices of this host."""
+    return {name for _index, name in socket.if_nameindex()}
+
+
 def link_lines(link: t.Mapping[str, t.Any]) -> list[str]:
     """Return what of a link counts."""
     name, flags = link["ifname"], link.get("flags", [])
@@ -130,6 +179,7 @@ def link_lines(link: t.Mapping[str, t.Any]) -> list[str]:
         f"{name} arp {'off' if 'NOARP' in flags else 'on'}",
         f"{name} mtu {link.get('mtu')}",
         f"{name} address {link.get('address')}",
+        f"{name} master {link.get('master', '-')}",
         *([f"{name} xdp on"] if link.get("xdp") else []),
     ]
 
@@ -144,12 +194,53 @@ def commands(*, good: State, now: State) -> list[list[str]]:
     return argvs
 
 
+def down_and_up(*, good: State, now: State) -> list[list[str]]:
+    """Return the commands for devices that change their hardware address only while they are down.
+
+    They lose their IPv6 addresses then, and the routes by them.
+    """
+    here = known_hardware(now)
+    return [
+        ["ip", "link", "set", "dev", name, *words]
+        for name, address in known_hardware(good).items()
+        if here.get(name, address) != address
+        for words in (["down"], ["address", address], ["up"])
+    ]
+
+
+def hardware(links: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, str]:
+    """Return the hardware address of each device in the output of ``ip -json link``."""
+    return {each["ifname"]: str(each.get("address")) for each in links if "ifname" in each}
+
+
+def known_hardware(state: State) -> dict[str, str]:
+    """Return the hardware address of each device of a state."""
+    words = (line.split() for line in state.get("link", []))
+    return {each[0]: each[2] for each in words if each[1] == "address"}
+
+
+def other_namespaces(root: Path) -> list[Path]:
+    """Return a path to every network namespace but this one, those with a name first."""
+    own = (root / "proc/self/ns/net").stat().st_ino
+    found: dict[int, Path] = {}
+    for path in (*root.glob("run/netns/*"), *root.glob("proc/[0-9]*/ns/net")):
+        with contextlib.suppress(OSError):  # a process that ended meanwhile
+            found.setdefault(path.stat().st_ino, path)
+    return [path for number, path in found.items() if number != own]
+
+
+def _rename(old: str, new: str) -> list[list[str]]:
+    return [["ip", "link", "set", "dev", old, *words] for words in (["down"], ["name", new])]
+
+
 def _set_link(line: str) -> list[list[str]]:
     name, *words = line.split()
-    # A device changes its hardware address only while it is down, and loses its IPv6 addresses then.
-    down = [["ip", "link", "set", "dev", name, "down"]] if words[0] == "address" else []
-    up = [["ip", "link", "set", "dev", name, "up"]] if words[0] == "address" else []
-    return [*down, ["ip", "link", "set", "dev", name, *words], *up]
+    if words[0] == "master":
+        words = ["nomaster"] if words[1] == "-" else words
+    # Neighbours go on sending to the other address until they are told.
+    heralds = ("ipv4/conf/{}/arp_notify", "ipv6/conf/{}/ndisc_notify") if words[0] == "address" else ()
+    told = [["sysctl", "--quiet", "--write", f"net/{each.format(name)}=1"] for each in heralds]
+    return [*told, ["ip", "link", "set", "dev", name, *words]]
 
 
 def _unset_link(line: str) -> list[list[str]]:

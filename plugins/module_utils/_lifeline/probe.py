@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
+import errno
 import ipaddress
 import os
 import random
@@ -41,6 +42,7 @@ FIRST_PORT, PORT_MASK = 1000, 0xFFF8
 # Of the blocks for documentation (RFC 5737, RFC 3849): where SSH is open to anywhere, any address will do.
 ANYWHERE = {4: "198.51.100.22", 6: "2001:db8:22::22"}
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
+ETHERTYPE = {4: b"\x08\x00", 6: b"\x86\xdd"}
 EVERYTHING = ["match", "u32", "0", "0"]
 IPV6_CHECKSUM = 7  # linux/in6.h: the kernel fills in the checksum at this offset
 SYN, RST, ACK = 0x02, 0x04, 0x10
@@ -225,6 +227,19 @@ def syn_segment(*, way: Way, local: int, port: int, sequence: int) -> bytes:
     return header[:16] + struct.pack("!H", checksum(pseudo + header)) + header[18:]
 
 
+def syn_frame(*, way: Way, port: int) -> bytes:
+    """Return an Ethernet frame with an admin's SYN, as it would come in from the wire."""
+    segment = syn_segment(way=way, local=FIRST_PORT, port=port, sequence=1)
+    ends = [socket.inet_pton(FAMILY[way.version], address) for address in (way.source, way.address)]
+    if way.version == 6:
+        packet = struct.pack("!IHBB", 6 << 28, len(segment), 6, 64) + b"".join(ends) + segment
+    else:
+        head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(segment), 0, 0, 64, 6, 0) + b"".join(ends)
+        packet = head[:10] + struct.pack("!H", checksum(head)) + head[12:] + segment
+    mac = bytes.fromhex(Path(f"/sys/class/net/{way.device}/address").read_text(encoding="ascii").replace(":", ""))
+    return mac + bytes(6) + ETHERTYPE[way.version] + packet
+
+
 def checksum(data: bytes) -> int:
     """Return the Internet checksum of an even number of bytes (RFC 1071)."""
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
@@ -246,56 +261,70 @@ def classify(packet: bytes, *, version: int, local: int, port: int, sequence: in
     return OPEN if flags & (SYN | ACK) == SYN | ACK else ""
 
 
-def raw_socket(way: Way) -> socket.socket:
-    """Return a socket for TCP segments inside the namespace.
+def in_namespace(make: t.Callable[[], socket.socket]) -> socket.socket:
+    """Return a socket that was made inside the namespace.
 
     A thread of its own goes there: a socket stays where it was made, and so does this process.
+
+    :raises WebstackError: when there is no namespace, or no socket to be had in it.
     """
     made: list[socket.socket | OSError] = []
 
-    def make() -> None:
+    def go() -> None:
         libc = ctypes.CDLL(None, use_errno=True)
         try:
             with Path(f"/run/netns/{NAMESPACE}").open("rb") as namespace:
                 if libc.setns(namespace.fileno(), CLONE_NEWNET) != 0:
                     raise OSError(ctypes.get_errno(), "setns")
-            held = socket.socket(FAMILY[way.version], socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_TCP)
-            if way.version == 6:
-                held.setsockopt(socket.IPPROTO_IPV6, IPV6_CHECKSUM, 16)
-            held.bind((way.source, 0))
-            made.append(held)
+            made.append(make())
         except OSError as error:
             made.append(error)
 
-    thread = threading.Thread(target=make)
+    thread = threading.Thread(target=go)
     thread.start()
     thread.join()
     if isinstance(made[0], OSError):
-        raise WebstackError(f"no socket in the probe's namespace: {made[0]}")
+        raise WebstackError(f"no connection from the probe's namespace: {made[0]}")
     return made[0]
 
 
-def connect(*, address: str, port: int, seconds: float = 5.0) -> socket.socket:
-    """Open a connection from one of the probe's ports; to be called inside the namespace.
+def raw_socket(way: Way) -> socket.socket:
+    """Return a socket for TCP segments inside the namespace."""
 
-    :raises OSError: when there is no connection to be had.
+    def make() -> socket.socket:
+        held = socket.socket(FAMILY[way.version], socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_TCP)
+        if way.version == 6:
+            held.setsockopt(socket.IPPROTO_IPV6, IPV6_CHECKSUM, 16)
+        held.bind((way.source, 0))
+        return held
+
+    return in_namespace(make)
+
+
+def connect(way: Way, *, port: int, seconds: float = 5.0) -> socket.socket:
+    """Open a connection to the real server by a way in.
+
+    :raises WebstackError: when there is no connection to be had.
     """
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return in_namespace(lambda: _connect(way, port=port, seconds=seconds))
+
+
+def _connect(way: Way, *, port: int, seconds: float) -> socket.socket:
     ports = list(range(FIRST_PORT, FIRST_PORT + 8))
     random.shuffle(ports)
     for number, local in enumerate(ports):
-        connection = socket.socket(family, socket.SOCK_STREAM)
+        connection = socket.socket(FAMILY[way.version], socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         connection.settimeout(seconds)
         try:
-            connection.bind(("", local))
-            connection.connect((address, port))
+            connection.bind((way.source, local))
+            connection.connect((way.address, port))
         except OSError as error:
             connection.close()
             # In use by the connection before: try the next.
-            if error.errno not in (98, 99) or number == len(ports) - 1:
+            if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL) or number == len(ports) - 1:
                 raise
         else:
             connection.settimeout(None)
             return connection
-    raise OSError(os.strerror(98))
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))

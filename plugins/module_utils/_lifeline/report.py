@@ -22,6 +22,7 @@ JOURNAL = "/run/systemd/journal/socket"
 IDENTIFIER = "ssh-lifeline"
 ERROR, WARNING, NOTICE, INFO = 3, 4, 5, 6
 EVENTS_KEPT = 50
+PUBLISH_SECONDS = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Report:
         self._quiet = quiet
         self._counts: dict[tuple[str, str], int] = {}
         self._standing: dict[str, str] = {}
+        self._published: dict[str, t.Any] = {}
+        self._next_publication = 0.0
         self.events: list[Event] = []
 
     def tell(self, subject: str, kind: str, message: str, *, priority: int = NOTICE) -> None:
@@ -90,15 +93,17 @@ class Report:
         return dict(self._standing)
 
     def publish(self, extra: t.Mapping[str, t.Any]) -> None:
-        """Write the status and the metrics."""
-        if self._quiet:
+        """Write the status and the metrics where they have changed, and now and then to show that the guard lives."""
+        told = {"hindrances": dict(self._standing), "events": self.events, **extra}
+        if self._quiet or (told == self._published and time.monotonic() < self._next_publication):
             return
+        self._published = told
+        self._next_publication = time.monotonic() + PUBLISH_SECONDS
         status = {
             "state": "hindered" if self._standing else "open",
-            "hindrances": self._standing,
+            **told,
             "events": [dataclasses.asdict(event) for event in self.events],
             "checked_at": time.time(),
-            **extra,
         }
         paths.RUNTIME.mkdir(mode=0o755, exist_ok=True)
         write_atomically(paths.RUNTIME / "status.json", json.dumps(status, indent=1).encode(), mode=0o644)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import tempfile
@@ -29,6 +30,7 @@ class HostRunner:
 
     def __init__(self, *, timeout: float = 10.0) -> None:
         self._timeout = timeout
+        self.starved = False  # the kernel would start no further process
 
     def run(
         self, argv: t.Sequence[str], *, stdin: str | None = None, check: bool = True, timeout: float | None = None
@@ -47,6 +49,7 @@ class HostRunner:
             )
             result = CommandResult(argv=tuple(argv), rc=done.returncode, stdout=done.stdout, stderr=done.stderr)
         except OSError as error:
+            self.starved = self.starved or error.errno in (errno.EAGAIN, errno.ENOMEM)
             result = CommandResult(argv=tuple(argv), rc=NOT_RUN, stdout="", stderr=str(error))
         except subprocess.TimeoutExpired:
             result = CommandResult(argv=tuple(argv), rc=TOO_LONG, stdout="", stderr="it took too long")

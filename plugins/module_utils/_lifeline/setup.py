@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import login, paths, probe
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.daemon import SSHD
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.daemon import SSHD, STAND_IN_FLAG
 
 if t.TYPE_CHECKING:
     from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandRunner
@@ -35,9 +35,12 @@ StartLimitIntervalSec=0
 Type=notify
 ExecStart={paths.COMMAND} run
 Restart=always
-RestartSec=1s
-WatchdogSec=30s
-TimeoutStopSec=5s
+RestartSec=100ms
+# Whoever stops it with a signal stops its heartbeat.
+WatchdogSec=7s
+WatchdogSignal=SIGKILL
+# When the system goes down it looks once more whether SSH will be there after the boot.
+TimeoutStopSec=15s
 # A server that it had to start by hand outlives it.
 KillMode=process
 OOMScoreAdjust=-900
@@ -52,9 +55,9 @@ TIMER = f"""\
 Description=Bring the guard of SSH back
 
 [Timer]
-OnBootSec=10s
-OnUnitInactiveSec=10s
-AccuracySec=1s
+OnActiveSec=1s
+OnUnitInactiveSec=3s
+AccuracySec=100ms
 Unit={paths.UNIT}
 
 [Install]
@@ -64,6 +67,8 @@ SSH_SERVICE = f"""\
 {MANAGED}
 [Unit]
 StartLimitIntervalSec=0
+# The guard's own server is in its place: somebody has stopped or spoiled this one again and again.
+ConditionPathExists=!{STAND_IN_FLAG}
 
 [Service]
 Restart=always
@@ -137,7 +142,7 @@ def host_files(*, settings: Settings, server: SshServer) -> dict[Path, tuple[str
     files = {
         paths.SETTINGS: (json.dumps(dataclasses.asdict(settings), indent=1) + "\n", 0o600),
         UNIT_FOLDER / paths.UNIT: (SERVICE, 0o644),
-        UNIT_FOLDER / "ssh-lifeline.timer": (TIMER, 0o644),
+        UNIT_FOLDER / paths.TIMER: (TIMER, 0o644),
         UNIT_FOLDER / "ssh.service.d" / "ssh-lifeline.conf": (SSH_SERVICE, 0o644),
     }
     for path in LOGOUT_FILES:

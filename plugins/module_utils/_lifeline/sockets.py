@@ -1,7 +1,7 @@
 # Copyright: The phoenix.webstack maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who listens, asked of the kernel by netlink.
+"""Who listens, and to whom a table of nftables belongs, asked of the kernel by netlink.
 
 /proc/net/tcp tells the same, but walks the table of all connections for it: milliseconds on a large machine.
 """
@@ -76,3 +76,57 @@ def listening(port: int) -> list[TcpSocket]:
                 more, last = parse(asking.recv(1 << 16))
                 found += more
     return found
+
+
+# linux/netfilter/nfnetlink.h, linux/netfilter/nf_tables.h
+NETLINK_NETFILTER, GET_TABLE = 12, 10 << 8 | 1
+TABLE_NAME, TABLE_OWNER = 1, 7
+NFGENMSG, ATTRIBUTE = struct.Struct("=BBH"), struct.Struct("=HH")
+FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
+
+
+def parse_tables(data: bytes) -> tuple[dict[tuple[str, str], int], bool]:
+    """Read the kernel's list of tables: the owners' netlink ports by family and name, and whether that was the end."""
+    owners: dict[tuple[str, str], int] = {}
+    offset = 0
+    while offset + HEADER.size <= len(data):
+        length, kind, _flags, _sequence, _port = HEADER.unpack_from(data, offset)
+        if kind in (NLMSG_DONE, NLMSG_ERROR):
+            return owners, True
+        family = FAMILIES.get(data[offset + HEADER.size], "")
+        found = _attributes(data[offset + HEADER.size + NFGENMSG.size : offset + length])
+        if TABLE_OWNER in found:
+            name = found[TABLE_NAME].rstrip(b"\0").decode("utf-8", "replace")
+            owners[family, name] = int.from_bytes(found[TABLE_OWNER], "big")
+        offset += max(HEADER.size, (length + 3) & ~3)
+    return owners, False
+
+
+def _attributes(data: bytes) -> dict[int, bytes]:
+    found = {}
+    offset = 0
+    while offset + ATTRIBUTE.size <= len(data):
+        length, kind = ATTRIBUTE.unpack_from(data, offset)
+        found[kind & 0x3FFF] = data[offset + ATTRIBUTE.size : offset + length]
+        offset += max(ATTRIBUTE.size, (length + 3) & ~3)
+    return found
+
+
+def table_owners() -> dict[tuple[str, str], int]:
+    """Return the netlink port of the socket that a table belongs to, for those that belong to one."""
+    owners: dict[tuple[str, str], int] = {}
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER) as asking:
+        asking.settimeout(2)
+        message = NFGENMSG.pack(0, 0, 0)
+        asking.send(HEADER.pack(HEADER.size + len(message), GET_TABLE, NLM_F_DUMP_REQUEST, 1, 0) + message)
+        last = False
+        while not last:
+            more, last = parse_tables(asking.recv(1 << 16))
+            owners.update(more)
+    return owners
+
+
+def netlink_inode(port: int, text: str) -> str:
+    """Return the inode of the netfilter socket with a netlink port, by the text of /proc/net/netlink."""
+    lines = (line.split() for line in text.splitlines()[1:])
+    return next((words[9] for words in lines if words[1:3] == [str(NETLINK_NETFILTER), str(port)]), "")

@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import grp
+import os
 import pwd
 import re
+import sys
 import typing as t
 from pathlib import Path
 
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import paths
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.daemon import RUNTIME_FOLDER, SSHD
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.files import Tracked
 
@@ -89,6 +92,11 @@ OUTSIDE = (
 )
 # The account that sshd puts its unprivileged part into.
 SYSTEM_ACCOUNTS = ("root", "sshd")
+OWN_UNITS = (paths.UNIT, paths.TIMER)
+OWN_UNIT_FOLDERS = tuple(
+    Path("/etc/systemd/system") / folder
+    for folder in ("", "multi-user.target.wants", "rescue.target.wants", "timers.target.wants")
+)
 LIBRARY = re.compile(r"(?:=> )?(/\S+) \(0x")
 
 
@@ -126,6 +134,18 @@ def programs(*, runner: CommandRunner, shells: t.Iterable[str]) -> list[Path]:
     return sorted({*wanted, *loaded, *(path.resolve() for path in (*there, *loaded)), *modules})
 
 
+def own_paths() -> list[Path]:
+    """Return what the guard itself needs to start again: interpreter, modules that are loaded now, units."""
+    modules = (str(getattr(module, "__file__", "") or "") for module in list(sys.modules.values()))
+    interpreter = Path(sys.executable or "/usr/bin/python3")
+    links = [unit_folder / unit for unit_folder in OWN_UNIT_FOLDERS for unit in OWN_UNITS]
+    return [
+        *map(Path, filter(os.path.isabs, modules)),
+        *{interpreter, interpreter.resolve(), Path("/usr/bin/python3"), paths.COMMAND, paths.SETTINGS},
+        *links,
+    ]
+
+
 def find_tracked(*, runner: CommandRunner, accounts: t.Sequence[str]) -> Tracked:
     """Return what a login to the accounts needs on this host."""
     known = [pwd.getpwnam(name) for name in accounts if name in {each.pw_name for each in pwd.getpwall()}]
@@ -138,6 +158,7 @@ def find_tracked(*, runner: CommandRunner, accounts: t.Sequence[str]) -> Tracked
             *map(Path, SETTINGS),
             *unit_paths(),
             *(path for account in known for path in home_paths(account)),
+            *own_paths(),
             *programs(runner=runner, shells=sorted({account.pw_shell for account in known})),
         ),
         outside=(*map(Path, OUTSIDE), *homes, *(parent for home in homes for parent in home.parents)),

@@ -1,18 +1,20 @@
 # Copyright: The phoenix.webstack maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An SSH server for one login, with the host's files as they are now, and a client for it.
+"""One login: by a client in a network of its own, to a server of its own or to the real one.
 
-They talk in a network of their own that has nothing but a loopback: no packet filter, no name server and nobody else
-has a say. A pipe would not do: a server that sees no address of its client has the system look up the name "UNKNOWN",
-and waits for a name server that may be gone.
+A server of its own is started with the host's files as they are now. They talk in a network of their own that has
+nothing but a loopback: no packet filter, no name server and nobody else has a say. A pipe would not do: a server that
+sees no address of its client has the system look up the name "UNKNOWN", and waits for a name server that may be gone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
+import select
 import socket
 import struct
 import subprocess
@@ -28,6 +30,8 @@ CLONE_NEWNET = 0x40000000
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 INTERFACE_REQUEST = struct.Struct("16sh14x")
 LOOPBACK = "127.0.0.1"
+LARGEST_READ = 1 << 16
+RELAY_SECONDS = 20.0
 
 
 class PrivateNetwork:
@@ -69,11 +73,44 @@ class PrivateNetwork:
             os.close(self._namespace)
 
 
-def log_in(*, client: t.Sequence[str], server: t.Sequence[str], seconds: float = 10.0) -> CommandResult:
-    """Run a client against a server of its own, and return what became of the client.
+Serve = t.Callable[[socket.socket], t.Optional["subprocess.Popen[str]"]]
 
-    :arg client: The client's argv, without address and port.
-    :arg server: The argv of a server that serves one connection, on its standard input.
+
+def served_by(server: t.Sequence[str]) -> Serve:
+    """Have a client served by a program that serves one connection, on its standard input."""
+    return lambda connection: _start(server, stdin=connection, stdout=connection, stderr=subprocess.DEVNULL)
+
+
+def served_over(real: socket.socket) -> Serve:
+    """Have a client served by whoever is at the other end of a connection that is there already."""
+
+    def serve(connection: socket.socket) -> None:
+        ends = (connection.dup(), real)
+        threading.Thread(target=_relay, args=ends, daemon=True).start()
+
+    return serve
+
+
+def _relay(one: socket.socket, other: socket.socket) -> None:
+    """Hand on what comes from either end until one of them ends, or nothing comes for long."""
+    to = {one: other, other: one}
+    with one, other, contextlib.suppress(OSError):
+        while True:
+            ready = select.select(list(to), [], [], RELAY_SECONDS)[0]
+            for each in ready:
+                data = each.recv(LARGEST_READ)
+                if not data:
+                    return
+                to[each].sendall(data)
+            if not ready:
+                return
+
+
+def log_in(*, client: t.Sequence[str], serve: Serve, seconds: float = 10.0) -> CommandResult:
+    """Run a client in a network of its own, and return what became of it.
+
+    :arg client: The client's argv, without port.
+    :arg serve: What becomes of its connection.
     :raises WebstackError: when there is no network of its own to be had.
     """
     network = PrivateNetwork()
@@ -84,7 +121,8 @@ def log_in(*, client: t.Sequence[str], server: t.Sequence[str], seconds: float =
         running.append(_start(argv, preexec_fn=network.enter, stdin=subprocess.DEVNULL))
         network.listener.settimeout(seconds)
         with network.listener.accept()[0] as connection:
-            running.append(_start(server, stdin=connection, stdout=connection, stderr=subprocess.DEVNULL))
+            server = serve(connection)
+            running += [server] if server else []
         out, err = running[0].communicate(timeout=seconds)
         return CommandResult(argv=tuple(argv), rc=running[0].returncode, stdout=out, stderr=err)
     except (subprocess.TimeoutExpired, socket.timeout):

@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import os
 import select
+import signal
 import socket
 import struct
 import time
@@ -17,23 +18,35 @@ from pathlib import Path
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import paths
 
-FIREWALL, NETWORK, FILES, DAEMON, ASKED, TICK = "firewall", "network", "files", "daemon", "asked", "tick"
-EVERYTHING = (FIREWALL, NETWORK, FILES, DAEMON, ASKED)
+FIREWALL, NETWORK, NEIGHBOUR, FILES = "firewall", "network", "neighbour", "files"
+DAEMON, ASKED, END, TICK = "daemon", "asked", "end", "tick"
+EVERYTHING = (FIREWALL, NETWORK, NEIGHBOUR, FILES, DAEMON, ASKED)
 
 # linux/netlink.h, linux/rtnetlink.h, linux/netfilter/nfnetlink.h: Python knows the family only.
 NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
 RTNLGRP = {"link": 1, "tc": 4, "ipv4_ifaddr": 5, "ipv4_route": 7, "ipv4_rule": 8, "ipv6_ifaddr": 9}
 RTNLGRP.update({"ipv6_route": 11, "ipv6_rule": 19})
+RTNLGRP_NEIGH = 3
 NFNLGRP_NFTABLES = 7
 NFNL_SUBSYS_NFTABLES = 10
 # Tables, chains and rules (linux/netfilter/nf_tables.h). Elements of sets come and go all the time.
 NFT_STRUCTURE = frozenset(range(9))
 NETLINK_HEADER = struct.Struct("=IHHII")
 
+# linux/filter.h, linux/neighbour.h. Neighbours come and go all the time, and each would wake the guard: a program in
+# the kernel lets through what is fixed, which nothing but a person or a program makes.
+SO_ATTACH_FILTER = 26
+BPF_LOAD_HALF, BPF_JUMP_IF_SET, BPF_RETURN = 0x28, 0x45, 0x06
+NUD_PERMANENT = 0x80
+STATE_AT = NETLINK_HEADER.size + 8  # ndm_state in ndmsg
+INSTRUCTION = struct.Struct("=HBBI")
+PROGRAM = struct.Struct("@HP")
+
 # linux/inotify.h
 IN_ATTRIB, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE = 0x4, 0x8, 0x100, 0x200
 IN_MOVED, IN_DELETE_SELF, IN_MOVE_SELF, IN_ONLYDIR = 0xC0, 0x400, 0x800, 0x1000000
-IN_IGNORED = 0x8000
+IN_IGNORED, IN_Q_OVERFLOW = 0x8000, 0x4000
+IN_ITSELF = IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF
 IN_CHANGES = IN_ATTRIB | IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED | IN_DELETE_SELF | IN_MOVE_SELF
 IN_NONBLOCK = 0x800
 INOTIFY_EVENT = struct.Struct("iIII")
@@ -59,39 +72,53 @@ def changes_structure(data: bytes) -> bool:
 
 
 class Inotify:
-    """Folders of which every change is told. Missing ones are taken up as soon as they appear."""
+    """Folders of which changes are told. Missing ones are taken up as soon as they appear."""
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
         self.descriptor = self._libc.inotify_init1(IN_NONBLOCK | os.O_CLOEXEC)
         self._watched: dict[int, Path] = {}
+        self._names: t.Mapping[Path, set[str] | None] = {}
 
-    def follow(self, folders: t.Collection[Path]) -> None:
-        """Watch just these folders, as many of them as there are."""
+    def follow(self, folders: t.Mapping[Path, set[str] | None]) -> None:
+        """Watch just these folders, as many of them as there are, for changes of the names that count; None for all.
+
+        Folders such as /tmp are watched for their own mode and owner alone: their files come and go.
+        """
         if self.descriptor < 0:  # no instance to be had: the ticks have to do
             return
+        self._names = folders
         for watch, folder in list(self._watched.items()):
             if folder not in folders:
                 self._libc.inotify_rm_watch(self.descriptor, watch)
                 del self._watched[watch]
         for folder in set(folders) - set(self._watched.values()):
-            watch = self._libc.inotify_add_watch(self.descriptor, os.fsencode(folder), IN_CHANGES | IN_ONLYDIR)
+            mask = IN_ITSELF if folders[folder] == set() else IN_CHANGES
+            watch = self._libc.inotify_add_watch(self.descriptor, os.fsencode(folder), mask | IN_ONLYDIR)
             if watch >= 0:
                 self._watched[watch] = folder
 
     def changed(self) -> bool:
-        """Tell whether anything changed in the folders; what it was, a look at the files themselves tells."""
+        """Tell whether anything that counts changed; what it was, a look at the files themselves tells."""
         try:
             data = os.read(self.descriptor, LARGEST_READ)
         except BlockingIOError:
             return False
-        offset = 0
+        offset, counts = 0, False
         while offset < len(data):
             watch, mask, _cookie, length = INOTIFY_EVENT.unpack_from(data, offset)
+            name = data[offset + INOTIFY_EVENT.size : offset + INOTIFY_EVENT.size + length].rstrip(b"\0")
+            counts = counts or self._counts(watch, mask, os.fsdecode(name))
             if mask & IN_IGNORED:  # the folder is gone; it is taken up again when there is a new one
                 self._watched.pop(watch, None)
             offset += INOTIFY_EVENT.size + length
-        return True
+        return counts
+
+    def _counts(self, watch: int, mask: int, name: str) -> bool:
+        if not name or mask & IN_Q_OVERFLOW:
+            return True
+        names = self._names.get(self._watched.get(watch, Path()))
+        return names is None or name in names
 
 
 class Watcher:
@@ -100,12 +127,23 @@ class Watcher:
     def __init__(self) -> None:
         self._firewall = _netlink(NETLINK_NETFILTER, bit(NFNLGRP_NFTABLES))
         self._network = _netlink(NETLINK_ROUTE, sum(bit(group) for group in RTNLGRP.values()))
+        self._neighbours = _netlink(NETLINK_ROUTE, bit(RTNLGRP_NEIGH))
+        hear_of_fixed_neighbours_only(self._neighbours)
         self.files = Inotify()
         self._asked = _control_socket()
+        self._mounts = Path("/proc/self/mountinfo").open("rb")  # noqa: SIM115 (as long as this lives)
+        self._signals, waking = socket.socketpair()
+        for each in (self._signals, waking):
+            each.setblocking(False)
+        self._waking = waking
         self._daemon: int | None = None
+        self._followed: int | None = None
 
     def follow_process(self, pid: int | None) -> None:
         """Be told when this process ends."""
+        if pid == self._followed:
+            return
+        self._followed = pid
         if self._daemon is not None:
             os.close(self._daemon)
             self._daemon = None
@@ -114,6 +152,11 @@ class Watcher:
                 self._daemon = os.pidfd_open(pid)
             except OSError:  # it ended already; the next tick sees that nobody listens
                 self._daemon = None
+
+    def hear_of_the_end(self) -> None:
+        """Be told when this process is asked to end, instead of just ending."""
+        signal.set_wakeup_fd(self._waking.fileno())
+        signal.signal(signal.SIGTERM, lambda _number, _frame: None)
 
     def wait(self, seconds: float) -> set[str]:
         """Return what happened within that time: topics, of which the tick says that nothing else did."""
@@ -126,25 +169,26 @@ class Watcher:
         return topics
 
     def _poll(self, seconds: float) -> set[str]:
-        sources: dict[int, str] = {self._firewall.fileno(): FIREWALL, self._network.fileno(): NETWORK}
-        sources[self._asked.fileno()] = ASKED
+        heard = {self._firewall: FIREWALL, self._network: NETWORK, self._neighbours: NEIGHBOUR, self._asked: ASKED}
+        sources: dict[int, str] = {each.fileno(): topic for each, topic in heard.items()}
         if self.files.descriptor >= 0:
             sources[self.files.descriptor] = FILES
         if self._daemon is not None:
             sources[self._daemon] = DAEMON
-        ready, _write, _error = select.select(list(sources), [], [], seconds)
+        sources[self._signals.fileno()] = END
+        # The kernel says as an exception of that file that something was mounted or unmounted.
+        ready, _write, other = select.select(list(sources), [], [self._mounts], seconds)
         topics = {sources[descriptor] for descriptor in ready}
         if FIREWALL in topics and not any(changes_structure(data) for data in _drain(self._firewall)):
             topics.discard(FIREWALL)
-        if NETWORK in topics:
-            _drain(self._network)
-        if ASKED in topics:
-            _drain(self._asked)
+        for each, topic in heard.items():
+            if topic in topics - {FIREWALL}:
+                _drain(each)
         if FILES in topics and not self.files.changed():
             topics.discard(FILES)
         if DAEMON in topics:
             self.follow_process(None)
-        return topics
+        return topics | ({FILES} if other else set())
 
 
 def _netlink(protocol: int, groups: int) -> socket.socket:
@@ -152,6 +196,19 @@ def _netlink(protocol: int, groups: int) -> socket.socket:
     heard = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, protocol)
     heard.bind((0, groups))
     return heard
+
+
+def hear_of_fixed_neighbours_only(heard: socket.socket) -> None:
+    """Have the kernel drop what a socket would hear of other neighbours."""
+    instructions = [
+        INSTRUCTION.pack(BPF_LOAD_HALF, 0, 0, STATE_AT),
+        # The state is in the machine's byte order, a load in the network's.
+        INSTRUCTION.pack(BPF_JUMP_IF_SET, 0, 1, socket.htons(NUD_PERMANENT)),
+        INSTRUCTION.pack(BPF_RETURN, 0, 0, LARGEST_READ),
+        INSTRUCTION.pack(BPF_RETURN, 0, 0, 0),
+    ]
+    code = ctypes.create_string_buffer(b"".join(instructions))
+    heard.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, PROGRAM.pack(len(instructions), ctypes.addressof(code)))
 
 
 def _control_socket() -> socket.socket:

@@ -66,7 +66,13 @@ def test_a_link_comes_before_what_needs_it() -> None:
 
 def test_a_link_as_ip_describes_it() -> None:
     link = {"ifname": "eth0", "flags": ["UP", "NOARP"], "mtu": 1500, "address": "02:00:00:00:00:0b", "xdp": {"mode": 2}}
-    assert link_lines(link)[1:] == ["eth0 arp off", "eth0 mtu 1500", "eth0 address 02:00:00:00:00:0b", "eth0 xdp on"]
+    assert link_lines(link)[1:] == [
+        "eth0 arp off",
+        "eth0 mtu 1500",
+        "eth0 address 02:00:00:00:00:0b",
+        "eth0 master -",
+        "eth0 xdp on",
+    ]
 
 
 # -- the probe -------------------------------------------------------------------------

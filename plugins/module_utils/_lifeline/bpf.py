@@ -1,0 +1,96 @@
+# Copyright: The phoenix.webstack maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Programs that the kernel runs on packets ahead of every filter: XDP.
+
+The probe's packets come in behind them. But the kernel can be asked to run such a program on a packet, and to say what
+would become of it; and a link to a device, which belongs to a process as long as that lives, can be cut.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import platform
+import struct
+import typing as t
+
+# linux/bpf.h
+SYSCALL = {"x86_64": 321, "aarch64": 280, "ppc64le": 361, "s390x": 351, "riscv64": 280}
+PROG_TEST_RUN, PROG_GET_FD_BY_ID, OBJ_GET_INFO_BY_FD = 10, 13, 15
+LINK_GET_FD_BY_ID, LINK_GET_NEXT_ID, LINK_DETACH = 30, 31, 34
+LINK_TYPE_XDP = 6
+XDP_ABORTED, XDP_DROP = 0, 1
+TEST_RUN = struct.Struct("=IIIIQQIIIIQQIII4x")
+LINK_INFO = struct.Struct("=III4xI")  # bpf_link_info: type, id, program, and of XDP the device
+LARGEST_FRAME = 2048
+
+
+def _bpf(command: int, attributes: t.Any) -> int:
+    number = SYSCALL.get(platform.machine())
+    if number is None:
+        raise OSError("no system call bpf is known here")
+    libc = ctypes.CDLL(None, use_errno=True)
+    result = int(libc.syscall(number, command, attributes, ctypes.sizeof(attributes)))
+    if result < 0:
+        raise OSError(ctypes.get_errno(), "bpf")
+    return result
+
+
+def _buffer(data: bytes) -> t.Any:
+    return ctypes.create_string_buffer(data, max(len(data), 128))
+
+
+def verdict(program: int, frame: bytes) -> int:
+    """Return what an XDP program, named by its id, makes of an Ethernet frame.
+
+    :raises OSError: when the kernel does not tell.
+    """
+    descriptor = _bpf(PROG_GET_FD_BY_ID, _buffer(struct.pack("=III", program, 0, 0)))
+    try:
+        given = ctypes.create_string_buffer(frame, len(frame))
+        room = ctypes.create_string_buffer(LARGEST_FRAME)
+        places = (ctypes.addressof(given), ctypes.addressof(room))
+        asked = _buffer(TEST_RUN.pack(descriptor, 0, len(frame), LARGEST_FRAME, *places, 1, 0, 0, 0, 0, 0, 0, 0, 0))
+        _bpf(PROG_TEST_RUN, asked)
+        return int(TEST_RUN.unpack_from(asked.raw)[1])
+    finally:
+        os.close(descriptor)
+
+
+def drops(program: int, frames: t.Iterable[bytes]) -> bool:
+    """Tell whether an XDP program lets any of these frames vanish; what cannot be told counts as no."""
+    for frame in frames:
+        with contextlib.suppress(OSError):
+            if verdict(program, frame) in (XDP_ABORTED, XDP_DROP):
+                return True
+    return False
+
+
+def cut_links(device: int) -> int:
+    """Cut every link of an XDP program to a device, named by its index; return how many there were."""
+    cut, link = 0, 0
+    with contextlib.suppress(OSError):  # ENOENT: that was the last
+        while True:
+            asked = _buffer(struct.pack("=III", link, 0, 0))
+            _bpf(LINK_GET_NEXT_ID, asked)
+            link = struct.unpack_from("=II", asked.raw)[1]
+            with contextlib.suppress(OSError):  # it is gone already
+                cut += _cut_if_xdp(link, device)
+    return cut
+
+
+def _cut_if_xdp(link: int, device: int) -> int:
+    descriptor = _bpf(LINK_GET_FD_BY_ID, _buffer(struct.pack("=III", link, 0, 0)))
+    try:
+        room = ctypes.create_string_buffer(256)
+        asked = struct.pack("=IIQ", descriptor, len(room), ctypes.addressof(room))
+        _bpf(OBJ_GET_INFO_BY_FD, _buffer(asked))
+        kind, _number, _program, index = LINK_INFO.unpack_from(room.raw)
+        if (kind, index) != (LINK_TYPE_XDP, device):
+            return 0
+        _bpf(LINK_DETACH, _buffer(struct.pack("=I", descriptor)))
+        return 1
+    finally:
+        os.close(descriptor)
