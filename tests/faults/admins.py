@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
+import json
 import os
 import socket
 import subprocess
@@ -93,9 +94,17 @@ def move_in(bridge: str, ways: Sequence[Route]) -> None:
 
 
 def move_out() -> None:
-    """Take the distant admins' addresses away; the near ones go with their bridge."""
-    if Path("/sys/class/net", CARRIER).exists():
-        subprocess.run([*as_root(), "ip", "link", "delete", CARRIER], check=True)
+    """Take the admins' addresses away, with the devices that hold them.
+
+    podman leaves a bridge behind where a fault took a host's end of it away.
+    """
+    shown = subprocess.run(
+        ["ip", "-json", "address", "show", "to", str(NEAR[0])], capture_output=True, text=True, check=True
+    ).stdout
+    bridges = [each["ifname"] for each in json.loads(shown or "[]") if "ifname" in each]
+    for device in (CARRIER, *bridges):
+        if Path("/sys/class/net", device).exists():
+            subprocess.run([*as_root(), "ip", "link", "delete", device], check=True)
 
 
 def as_root() -> list[str]:

@@ -116,11 +116,17 @@ def checksum_of(path: Path) -> str:
 
 
 class Store:
-    """The last good state on disk: an index, and contents by their checksums."""
+    """The last good state on disk: an index, and contents by their checksums.
 
-    def __init__(self, *, folder: Path = paths.STATE / "good", aside: Path = paths.STATE / "aside") -> None:
+    :arg strict: Whether what was not there before is a difference too.
+    """
+
+    def __init__(
+        self, *, folder: Path = paths.STATE / "good", aside: Path = paths.STATE / "aside", strict: bool = True
+    ) -> None:
         self._folder = folder
         self._aside = aside
+        self._strict = strict
         self._loaded = self._index_stamp()
         self.good: Entries = self._load()
         # What was last seen, so that nothing is read twice.
@@ -145,7 +151,8 @@ class Store:
         """Return the paths that are not as they last were when a login worked; nothing before there is such a state."""
         if not self.good:
             return []
-        return sorted(path for path in {*self.good, *now} if self.good.get(path) != now.get(path))
+        looked_at = {*self.good, *now} if self._strict else self.good
+        return sorted(path for path in looked_at if self.good.get(path) != now.get(path))
 
     def contents(self, folder: str) -> dict[str, bytes]:
         """Return the last good contents of the files below a folder, by path."""

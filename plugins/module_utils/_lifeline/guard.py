@@ -72,6 +72,7 @@ ASKED_SECONDS = 1.0  # how soon after one login that was asked for there may be 
 AGAIN_SECONDS = 1.0  # after one during which the host was changed
 RETRY_SECONDS = 10.0  # after a login that failed and could not be mended
 MENDED_SECONDS = 2.0  # for what was mended to show
+FIRST_WAIT = 0.2  # seconds for an answer that takes less than a thousandth
 CONTEST_SECONDS = 30.0  # so many repairs within this time are a contest
 CONTEST_REPAIRS = 3
 STAND_IN_SECONDS = 1800.0
@@ -155,6 +156,8 @@ class Guard:
         self._daemon = Daemon(runner=self._runner, settings=settings)
         self._logins = Logins(runner=self._runner, accounts=settings.accounts, port=settings.ports[0])
         self._store = Store()
+        self._own_store = Store(folder=paths.STATE / "own", strict=False)
+        self._own = tracked.find_own(known=self._own_store.good)
         self._memory = Memory()
         self._probe: probe.Probe | None = None
         self._tracked = tracked.find_tracked(runner=self._runner, accounts=settings.accounts)
@@ -184,7 +187,7 @@ class Guard:
         """Say what has to be watched."""
         if watch.FILES in topics or self._tracked is not self._followed:
             self._followed = self._tracked
-            watcher.files.follow(self._tracked.folders())
+            watcher.files.follow(merge_folders(self._tracked.folders(), self._own.folders()))
         watcher.follow_process(self._daemon.main_pid())
 
     def step(self, topics: t.Collection[str]) -> None:
@@ -201,6 +204,7 @@ class Guard:
             self._hold_neighbours()
         if whole or watch.NETWORK in topics:
             self._adopt_address()
+        if silent or watch.NETWORK in topics:  # of one that belongs to a process, nothing tells
             self._hold_ingress()
         closed = self._closed()
         idle = not self._daemon.holders()
@@ -215,16 +219,20 @@ class Guard:
         due = now >= self._next_login or bool(closed) or (self._asked and now >= self._next_asked)
         if due or watch.FILES in topics:
             self._hold_logins(due=due)
+            self._hold_itself()
         self._voice.publish(self._shown)
 
     def leave(self) -> None:
         """Look once more, where the system goes down, whether SSH will be there after the boot."""
         if not self._is_stopping():
             return
-        problem = self._boot_problem() or self._guard_problem() or self._logins.refusal()
+        problem = self._boot_problem() or self._logins.refusal()
         if problem:
             self._restore_files(problem)
             self._daemon.repair_units(self._memory.unit or self._daemon.unit())
+        problem = self._guard_problem()
+        if problem:
+            self._restore_itself(problem)
 
     def accept(self) -> str:
         """Take the host as it is now for good, if a login works; return what is wrong otherwise."""
@@ -408,15 +416,18 @@ class Guard:
             self._lay_probe(network)
             self._voice.tell("network", "found", f"the address {lost[0].address} was replaced", priority=report.NOTICE)
 
-    def _hold_ingress(self) -> None:
-        """Take off XDP programs that let SSH vanish, which is before the probe's packets come in."""
+    def _hold_ingress(self) -> bool:
+        """Take off XDP programs that let SSH vanish, ahead of where the probe comes in; tell whether there were any."""
         ways = self._probe.ways if self._probe else []
+        taken = False
         for device in sorted({way.device for way in ways}):
             frames = [probe.syn_frame(way=way, port=self.settings.ports[0]) for way in ways if way.device == device]
             if any(bpf.drops(program, frames) for program in self._network.xdp_programs(device)):
                 self._network.take_xdp_off(device)
                 told = f"took an XDP program off {device} that dropped SSH"
                 self._voice.tell("network", "healed", told, priority=report.WARNING)
+                taken = True
+        return taken
 
     def _closed(self, *, patience: float = 0.0) -> dict[int, str]:
         """Return the IP versions over which a new connection gets no answer, with what came instead.
@@ -427,10 +438,10 @@ class Guard:
             return {}
         end = time.monotonic() + patience
         # One packet may be lost, so there is a second; a machine under load may be slow, so that one has more time.
-        for seconds in itertools.chain((0.3, 0.7), itertools.repeat(0.5)):
+        for seconds in itertools.chain((FIRST_WAIT, 0.5), itertools.repeat(0.5)):
             answers = self._probe.knock(seconds=seconds)
             closed = {version: answer for version, answer in answers.items() if answer in (probe.SILENT, probe.REFUSED)}
-            if not closed or (seconds != 0.3 and time.monotonic() >= end):
+            if not closed or (seconds != FIRST_WAIT and time.monotonic() >= end):
                 break
             if patience and probe.SILENT not in closed.values():
                 time.sleep(0.1)
@@ -438,9 +449,10 @@ class Guard:
 
     def _reopen(self, closed: t.Mapping[int, str]) -> None:
         """Climb the ladder until new connections get an answer; a rung tells whether it changed anything."""
-        words = ", ".join(f"{answer} over IPv{version}" for version, answer in sorted(closed.items()))
+        words = as_words(closed)
         rungs = (
             self._mend_firewall,
+            self._mend_ingress,
             self._mend_network,
             self._mend_tables,
             self._mend_probe,
@@ -457,6 +469,9 @@ class Guard:
     def _mend_firewall(self, _words: str) -> bool:
         return self._hold_firewall()
 
+    def _mend_ingress(self, _words: str) -> bool:
+        return self._hold_ingress()
+
     def _mend_network(self, _words: str) -> bool:
         ran = self._network.restore(good=self._memory.network) if self._memory.network else []
         for command in ran:
@@ -472,7 +487,7 @@ class Guard:
     def _mend_probe(self, _words: str) -> bool:
         """Lay the probe's way in anew: a device that was away has lost it, and it must not be what is silent."""
         self._lay_probe(self._network.look())
-        return True
+        return not self._closed()
 
     def _mend_listener(self, words: str) -> bool:
         self._restore_files(f"new connections are {words}")
@@ -496,18 +511,39 @@ class Guard:
         if problem and self._is_stopping():
             return
         if problem and self._restore_login(problem):
+            self._hold_port()  # the trial takes its time, and somebody may have stopped the server as well
             problem = self._file_problem()
+        closed = self._closed()
+        if closed and not self._is_stopping():  # it has nothing to do with the login
+            self._reopen(closed)
         # The real server may still run with what was there before, or have been started in between.
         online = "" if problem else self._online_problem(one=not changed and not self._voice.hindrances)
-        closed = self._closed() if online else {}
-        if closed:  # it has nothing to do with the login
-            self._reopen(closed)
-            online = self._online_problem()
         if online:
             self._restore_files(online)
             self._start(f"a login failed: {online}", restart=True)
             online = self._online_problem()
-        self._settle_logins(problem or online, seen)
+        self._settle_logins(problem or online or as_words(self._closed()), seen)
+
+    def _hold_itself(self) -> None:
+        """See to it that the guard would start again."""
+        now = self._own_store.scan(self._own)
+        differing = self._own_store.differences(now)
+        if self._own_store.good and not differing:
+            return
+        problem = self._guard_problem()
+        if not problem:
+            self._own_store.keep(now)
+        elif not changes_under_way() and not self._is_stopping():
+            self._restore_itself(problem)
+
+    def _restore_itself(self, problem: str) -> None:
+        differing = self._own_store.differences(self._own_store.scan(self._own))
+        restored = self._own_store.restore(differing, runner=self._runner)
+        if any(tracked.is_unit_path(path) for path in restored):
+            self._runner.run(["systemctl", "daemon-reload"], check=False)
+        if restored:
+            told = f"put back {', '.join(restored)}: {problem}"
+            self._voice.tell("guard", "healed", told, priority=report.WARNING)
 
     def _settle_contested(self) -> None:
         """Put back at once, without a trial, what somebody changes again and again."""
@@ -531,7 +567,7 @@ class Guard:
         return True
 
     def _file_problem(self) -> str:
-        return self._login_problem() or self._boot_problem() or self._guard_problem()
+        return self._boot_problem() or self._login_problem()
 
     def _mounts_are_good(self) -> bool:
         return not self._memory.mounts or self._mounts.look(self._tracked.names()) == self._memory.mounts
@@ -584,11 +620,12 @@ class Guard:
         return ""
 
     def _guard_problem(self) -> str:
-        """Return what would keep the guard from starting again."""
+        """Return what would keep the guard from starting again, now or at the next boot."""
         done = self._runner.run([str(paths.COMMAND), "--version"], check=False)
-        return (
-            "" if done.rc == 0 else f"the guard itself would not start again: {done.stderr.strip()[-200:] or done.rc}"
-        )
+        if done.rc != 0:
+            return f"the guard itself would not start again: {done.stderr.strip()[-200:] or done.rc}"
+        off = [unit for unit in (paths.UNIT, paths.TIMER) if not self._daemon.starts_at_boot(unit)]
+        return f"{off[0]} would not start at the next boot" if len(off) == 1 else ""
 
     def _restore_files(self, reason: str) -> list[str]:
         if changes_under_way():
@@ -638,6 +675,21 @@ def is_locked(lock: Path) -> bool:
             return bool(kind != fcntl.F_UNLCK)
     except OSError:
         return False
+
+
+def as_words(closed: t.Mapping[int, str]) -> str:
+    """Return how SSH is closed, for a sentence; an empty text where it is not."""
+    return ", ".join(f"{answer} over IPv{version}" for version, answer in sorted(closed.items()))
+
+
+def merge_folders(*given: t.Mapping[Path, set[str] | None]) -> dict[Path, set[str] | None]:
+    """Return all folders, with all the names that count in them; None for every name."""
+    found: dict[Path, set[str] | None] = {}
+    for folders in given:
+        for folder, names in folders.items():
+            earlier = found.get(folder, set())
+            found[folder] = None if names is None or earlier is None else earlier | names
+    return found
 
 
 def is_local(address: str) -> bool:

@@ -27,6 +27,8 @@ SYSCTLS = {
 }
 # What the kernel adds to a route for us to see, and does not take back.
 PASSING = re.compile(r" (linkdown|dead|expires \d+sec|error -?\d+|offload|trap|rt_offload|rt_trap)\b")
+# The kernel's own metric of 0 cannot be given: a route that is put back has the usual one.
+LOCAL_METRIC = re.compile(r"( table local .*) metric (?:0|1024)\b")
 
 State = t.Dict[str, t.List[str]]  # noqa: UP006 (evaluated on Python 3.8)
 
@@ -139,6 +141,7 @@ class Network:
     def _lines(self, *argv: str) -> list[str]:
         text = self._runner.run(list(argv), check=False).stdout
         lines = (PASSING.sub("", line).replace("\t", " ").strip() for line in text.splitlines())
+        lines = (LOCAL_METRIC.sub(r"\1", line) for line in lines)
         return [line for line in lines if line and f"dev {OWN_LINK}" not in line and not line.startswith("fe80::/")]
 
     def _sysctls(self, device: str) -> list[str]:

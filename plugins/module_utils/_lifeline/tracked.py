@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import grp
-import os
 import pwd
 import re
 import sys
@@ -92,7 +91,6 @@ OUTSIDE = (
 )
 # The account that sshd puts its unprivileged part into.
 SYSTEM_ACCOUNTS = ("root", "sshd")
-OWN_UNITS = (paths.UNIT, paths.TIMER)
 OWN_UNIT_FOLDERS = tuple(
     Path("/etc/systemd/system") / folder
     for folder in ("", "multi-user.target.wants", "rescue.target.wants", "timers.target.wants")
@@ -134,16 +132,17 @@ def programs(*, runner: CommandRunner, shells: t.Iterable[str]) -> list[Path]:
     return sorted({*wanted, *loaded, *(path.resolve() for path in (*there, *loaded)), *modules})
 
 
-def own_paths() -> list[Path]:
-    """Return what the guard itself needs to start again: interpreter, modules that are loaded now, units."""
-    modules = (str(getattr(module, "__file__", "") or "") for module in list(sys.modules.values()))
+def find_own(*, known: t.Iterable[str]) -> Tracked:
+    """Return what the guard itself needs to start again: interpreter, modules, settings and units.
+
+    :arg known: What is known already: which modules are loaded differs from time to time.
+    """
+    modules = {str(getattr(module, "__file__", "") or "") for module in list(sys.modules.values())}
     interpreter = Path(sys.executable or "/usr/bin/python3")
-    links = [unit_folder / unit for unit_folder in OWN_UNIT_FOLDERS for unit in OWN_UNITS]
-    return [
-        *map(Path, filter(os.path.isabs, modules)),
-        *{interpreter, interpreter.resolve(), Path("/usr/bin/python3"), paths.COMMAND, paths.SETTINGS},
-        *links,
-    ]
+    programs_ = {interpreter, interpreter.resolve(), Path("/usr/bin/python3"), paths.COMMAND, paths.SETTINGS}
+    units = {folder / unit for folder in OWN_UNIT_FOLDERS for unit in (paths.UNIT, paths.TIMER)}
+    files = {Path(name) for name in {*modules, *known} if name.startswith("/")}
+    return Tracked(whole=tuple(sorted(files | programs_ | units)))
 
 
 def find_tracked(*, runner: CommandRunner, accounts: t.Sequence[str]) -> Tracked:
@@ -158,7 +157,6 @@ def find_tracked(*, runner: CommandRunner, accounts: t.Sequence[str]) -> Tracked
             *map(Path, SETTINGS),
             *unit_paths(),
             *(path for account in known for path in home_paths(account)),
-            *own_paths(),
             *programs(runner=runner, shells=sorted({account.pw_shell for account in known})),
         ),
         outside=(*map(Path, OUTSIDE), *homes, *(parent for home in homes for parent in home.parents)),
