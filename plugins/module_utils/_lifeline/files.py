@@ -199,11 +199,13 @@ class Store:
 
     # -- the store
 
-    def refresh(self) -> None:
-        """Read the state anew where another process has kept one."""
-        if self._index_stamp() != self._loaded:
-            self._loaded = self._index_stamp()
-            self.good = self._load()
+    def refresh(self) -> bool:
+        """Read the state anew where another process has kept one, and tell whether one has."""
+        if self._index_stamp() == self._loaded:
+            return False
+        self._loaded = self._index_stamp()
+        self.good = self._load()
+        return True
 
     def _index_stamp(self) -> int:
         try:

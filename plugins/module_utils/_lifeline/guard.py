@@ -36,6 +36,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._errors import We
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import (
     bpf,
     crowd,
+    login,
     paths,
     probe,
     report,
@@ -114,8 +115,13 @@ class Memory:
 
     def __init__(self, *, file: Path = paths.STATE / "good" / "host.json") -> None:
         self._file = file
+        self._known: dict[str, t.Any] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read it anew: another process may have kept one."""
         try:
-            self._known: dict[str, t.Any] = json.loads(file.read_text(encoding="utf-8"))
+            self._known = json.loads(self._file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             self._known = {}
 
@@ -206,6 +212,7 @@ class Guard:
             self._adopt_address()
         if silent or watch.NETWORK in topics:  # of one that belongs to a process, nothing tells
             self._hold_ingress()
+            self._hold_wire()
         closed = self._closed()
         idle = not self._daemon.holders()
         if (closed or idle) and self._is_stopping():
@@ -237,10 +244,11 @@ class Guard:
     def accept(self) -> str:
         """Take the host as it is now for good, if a login works; return what is wrong otherwise."""
         self._logins.prepare()
+        login.KNOWN_HOSTS.unlink(missing_ok=True)
         seen = self._look()
         problem = self._login_problem() or self._reach_once()
         if not problem:
-            self._keep(seen)
+            self._keep(seen, unit=self._daemon.unit())
         return problem
 
     def _reach_once(self) -> str:
@@ -404,6 +412,13 @@ class Guard:
         ways = probe.find_ways(state=state, settings=self.settings)
         return probe.Probe(runner=self._runner, ways=ways, port=self.settings.ports[0])
 
+    def _hold_wire(self) -> None:
+        """Have neighbours find this host's hardware address: no probe can tell, since the wire is left out."""
+        ways = self._probe.ways if self._probe else []
+        for device in sorted({way.device for way in ways}):
+            for command in self._network.answer_neighbours(device, good=self._memory.network):
+                self._voice.tell("network", "healed", f"ran {command}", priority=report.WARNING)
+
     def _adopt_address(self) -> None:
         """Follow a host that was given another address (by DHCP, by its admin)."""
         ways = self._probe.ways if self._probe else []
@@ -500,7 +515,8 @@ class Guard:
     # -- logins
 
     def _hold_logins(self, *, due: bool) -> None:
-        self._store.refresh()
+        if self._store.refresh():
+            self._memory.refresh()
         changed = self._store.differences(self._store.scan(self._tracked)) or not self._store.good
         if not due and not changed and self._mounts_are_good():
             return
@@ -649,10 +665,15 @@ class Guard:
             mounts=self._mounts.look(self._tracked.names()),
         )
 
-    def _keep(self, seen: Seen) -> None:
+    def _keep(self, seen: Seen, *, unit: str = "") -> None:
         changed = seen.files != self._store.good
         self._store.keep(seen.files)
-        self._memory.keep(network=seen.network, mounts=seen.mounts, unit=self._memory.unit or self._daemon.unit())
+        if changed or not login.KNOWN_HOSTS.exists():
+            kept = self._store.contents("/etc/ssh")
+            self._logins.know_host(kept[path] for path in sorted(kept) if path.endswith("_key.pub"))
+        self._memory.keep(
+            network=seen.network, mounts=seen.mounts, unit=unit or self._memory.unit or self._daemon.unit()
+        )
         if changed:
             self._tracked = tracked.find_tracked(runner=self._runner, accounts=self.settings.accounts)
 

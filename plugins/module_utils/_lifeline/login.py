@@ -33,7 +33,6 @@ KEYS_FOLDER = Path("/etc/ssh/ssh-lifeline")
 OUR_KEYS = f"{KEYS_FOLDER}/%u"
 DROP_IN = Path("/etc/ssh/sshd_config.d/00-ssh-lifeline.conf")
 CLIENT = ["ssh", "-F", "none", "-T", "-i", str(KEY)]
-# To this very host, through a pipe or a namespace of its own: there is nobody whose identity could be proven.
 OPTIONS = {
     "BatchMode": "yes",
     "ConnectTimeout": "10",
@@ -42,9 +41,17 @@ OPTIONS = {
     "IdentityAgent": "none",
     "LogLevel": "ERROR",
     "PreferredAuthentications": "publickey",
-    "StrictHostKeyChecking": "no",
-    "UserKnownHostsFile": "/dev/null",
     "GlobalKnownHostsFile": "/dev/null",
+}
+# As long as nobody knows the host's keys: to this very host, there is nobody whose identity could be proven.
+TRUSTING = {"StrictHostKeyChecking": "no", "UserKnownHostsFile": "/dev/null"}
+KNOWN_HOSTS = paths.STATE / "probe" / "known_hosts"
+HOST_ALIAS = "ssh-lifeline"
+# Kinds of host keys in the order in which clients ask for them, hence the one that most of them have kept.
+KEY_KINDS = {
+    "ssh-ed25519": "ssh-ed25519",
+    "ecdsa-sha2-nistp256": "ecdsa-sha2-nistp256",
+    "ssh-rsa": "rsa-sha2-512,rsa-sha2-256",
 }
 GROUP_OR_WORLD = stat.S_IWGRP | stat.S_IWOTH
 
@@ -64,9 +71,29 @@ def last_line(done: CommandResult) -> str:
     return words[-1][:200] if words else ""
 
 
+def known_host(public_keys: t.Iterable[str]) -> str:
+    """Return the line of known_hosts by which clients know a host with these keys; an empty text for none."""
+    keys = [line.split()[:2] for line in public_keys if line.split()]
+    order = list(KEY_KINDS)
+    usual = sorted((key for key in keys if key[0] in order), key=lambda key: order.index(key[0]))
+    return f"{HOST_ALIAS} {' '.join(usual[0])}\n" if usual else ""
+
+
 def given_options() -> list[str]:
     """Return the options of the client as words."""
-    return [word for name, value in OPTIONS.items() for word in ("-o", f"{name}={value}")]
+    try:
+        kind = KNOWN_HOSTS.read_text(encoding="ascii").split()[1]
+    except (OSError, IndexError):
+        options = {**OPTIONS, **TRUSTING}
+    else:
+        options = {
+            **OPTIONS,
+            "StrictHostKeyChecking": "yes",
+            "UserKnownHostsFile": str(KNOWN_HOSTS),
+            "HostKeyAlias": HOST_ALIAS,
+            "HostKeyAlgorithms": KEY_KINDS[kind],
+        }
+    return [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
 
 
 def expand(pattern: str, *, account: str, home: str) -> Path:
@@ -124,12 +151,23 @@ class Logins:
             argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "ssh-lifeline", "-f", str(KEY)]
             self._runner.run(argv)
         public = KEY.with_suffix(".pub").read_text(encoding="ascii").strip()
-        line = f'restrict,command="/bin/echo {WORD}" {public}\n'
+        # With what the account does at each login: it may hang.
+        line = f'restrict,user-rc,command="/bin/echo {WORD}" {public}\n'
         KEYS_FOLDER.mkdir(mode=0o755, parents=True, exist_ok=True)
         for account in self._accounts:
             file = KEYS_FOLDER / account
             if not file.exists() or file.read_text(encoding="utf-8", errors="replace") != line:
                 write_atomically(file, line.encode(), mode=0o644)
+
+    @staticmethod
+    def know_host(keys: t.Iterable[bytes]) -> None:
+        """Have logins fail from now on where the host shows another key than admins know it by.
+
+        :arg keys: The host's public keys, as their files hold them.
+        """
+        line = known_host(key.decode("ascii", "replace") for key in keys)
+        if line:
+            write_atomically(KNOWN_HOSTS, line.encode())
 
     def effective(self, account: str) -> dict[str, str]:
         """Return what sshd's files say about a login to an account.

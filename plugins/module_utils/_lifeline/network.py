@@ -21,6 +21,8 @@ if t.TYPE_CHECKING:
 # The probe's end on this host, which belongs to no state.
 OWN_LINK = "lifeline0"
 OWN_FILTERS = {4: "1", 6: "2"}  # the preference of each IP version's, on the way out
+IFF_NOARP, IFF_MULTICAST = 0x80, 0x1000
+ANSWERS_NOBODY = ("3", "4", "5", "6", "7", "8")  # of arp_ignore: reserved, and what no server has use for
 SYSCTLS = {
     "ipv4": ("rp_filter", "arp_ignore", "arp_filter", "drop_gratuitous_arp"),
     "ipv6": ("disable_ipv6", "accept_ra"),
@@ -83,6 +85,22 @@ class Network:
 
     def _neighbours(self) -> list[str]:
         return self._lines("ip", "neigh", "show", "nud", "permanent")
+
+    def answer_neighbours(self, device: str, *, good: State, sysfs: Path = Path("/sys/class/net")) -> list[str]:
+        """Have a device that did so before answer questions for its address, and return the commands that it took."""
+        if f"{device} arp on" not in good.get("link", []):
+            return []
+        flags = int(read_text(sysfs / device / "flags") or "0x1000", 16)
+        argvs = [
+            *([["ip", "link", "set", "dev", device, "arp", "on"]] if flags & IFF_NOARP else []),
+            *([["ip", "link", "set", "dev", device, "multicast", "on"]] if not flags & IFF_MULTICAST else []),
+            *(
+                ["sysctl", "--quiet", "--write", f"net/ipv4/conf/{name}/arp_ignore=0"]
+                for name in ("all", device)
+                if read_text(self._proc / "ipv4" / "conf" / name / "arp_ignore") in ANSWERS_NOBODY
+            ),
+        ]
+        return [" ".join(argv) for argv in self._run(argvs)]
 
     def xdp_programs(self, device: str) -> list[int]:
         """Return the ids of the XDP programs that run on a device's packets."""
@@ -167,6 +185,14 @@ class Network:
                 f"{device} {way} {pref}" for pref in sorted(prefs) if not (way == "egress" and pref in OWN_FILTERS)
             ]
         return found
+
+
+def read_text(path: Path) -> str:
+    """Return what a file of the kernel holds, an empty text where there is no such file."""
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def devices() -> set[str]:

@@ -220,6 +220,63 @@ FAULTS = (
         """,
         BOTH,
     ),
+    # -- mounts
+    Fault("S60", "a file system mounted over /etc/ssh, restart", f"mount -t tmpfs fault /etc/ssh; {RESTART}", BOTH),
+    Fault(
+        "S60b", "file systems mounted over the homes", "mount -t tmpfs fault /root; mount -t tmpfs fault /home", BOTH
+    ),
+    Fault("S60c", "/bin/false mounted over sshd, restart", f"mount --bind /bin/false /usr/sbin/sshd; {RESTART}", BOTH),
+    Fault(
+        "S60d",
+        "read-only copies of wrong keys mounted over authorized_keys",
+        each_key_file("mount --bind /etc/hostname $keys; mount -o remount,bind,ro $keys"),
+        BOTH,
+    ),
+    Fault("S60e", "no program may be started from / (noexec)", "mount -o remount,bind,noexec / /", BOTH),
+    Fault("S60f", "/run made read-only, restart", f"mount -o remount,ro /run; {RESTART}", NEITHER),
+    Fault("S60g", "a file system mounted over /run/sshd", "mount -t tmpfs -o mode=777 fault /run/sshd", BOTH),
+    Fault("S60h", "a file system mounted over /lib of the dynamic loader", "mount -t tmpfs fault /usr/lib64", BOTH),
+    # -- what every program needs
+    Fault("S61", "/lib64 removed, with it the dynamic loader", "rm /lib64", BOTH),
+    Fault("S61b", "libc moved away", "mv /lib/x86_64-linux-gnu/libc.so.6 /srv/", BOTH),
+    Fault("S61c", "/usr/bin and /usr/lib readable by root alone", "chmod 700 /usr/bin /usr/lib", BOTH),
+    Fault("S61d", "everything in /etc readable by root alone", "chmod -R go= /etc", BOTH),
+    Fault("S61e", "everything in /etc and the homes belongs to nobody", "chown -R nobody: /etc /root /home", BOTH),
+    Fault(
+        "S61f",
+        "a library that does not load in every program",
+        "cp /bin/true /srv/broken.so; echo /srv/broken.so >/etc/ld.so.preload",
+        NEITHER,
+    ),
+    Fault("S61g", "/bin removed, a link to /usr/bin", "rm /bin", BOTH),
+    # -- the limits of a session
+    Fault(
+        "S62",
+        "limits: no open files",
+        "printf '* hard nofile 1\\nroot hard nofile 1\\n' >>/etc/security/limits.conf",
+        BOTH,
+    ),
+    Fault("S62b", "limits: no time", "printf '* hard cpu 0\\nroot hard cpu 0\\n' >>/etc/security/limits.conf", NEITHER),
+    Fault(
+        "S63",
+        "the message bus and logind stopped and masked",
+        "systemctl mask --now dbus.socket dbus systemd-logind",
+        NEITHER,
+    ),
+    Fault("S64", "system.slice stopped, and all services in it", "systemctl stop system.slice", BOTH),
+    Fault("S65", "pkill -9 of everything with ssh in its name", "pkill -9 -f '[s]sh'", NEITHER),
+    Fault(
+        "S66",
+        "authorized_keys emptied every two seconds",
+        f"run_on bash -c 'while :; do truncate -s 0 {KEYS}; sleep 2; done'; sleep 3",
+        BOTH,
+    ),
+    Fault(
+        "S67",
+        "/etc/nologin, again every second",
+        "run_on bash -c 'while :; do touch /etc/nologin; sleep 1; done'; sleep 2",
+        BOTH,
+    ),
     # -- the guard itself: what it guards against, once it has been dealt with
     Fault("S90", "the guard stopped, then ssh", f"systemctl stop {GUARD}; systemctl stop ssh", BOTH),
     Fault(

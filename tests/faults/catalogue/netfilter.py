@@ -44,6 +44,11 @@ PROGRAM
 run_on python3 /usr/local/bin/drop-all %d %d %d; sleep 1
 """
 
+UFW_OVER_LEGACY = """
+for name in iptables ip6tables; do update-alternatives --quiet --set $name /usr/sbin/$name-legacy; done
+ufw disable; nft flush ruleset; ufw --force enable
+"""
+
 FAULTS = (
     Fault("N01", "iptables -I INPUT -j DROP", "both -I INPUT -j DROP", BOTH),
     Fault("N02", "iptables -I INPUT, drop of port 22", "both -I INPUT -p tcp --dport 22 -j DROP", BOTH),
@@ -242,6 +247,66 @@ FAULTS = (
         "N40",
         "nft: nine of ten packets to port 22 are lost",
         chain("input priority -30", "tcp dport 22 numgen random mod 10 < 9 drop"),
+        BOTH,
+    ),
+    Fault(
+        "N41",
+        "iptables-legacy: no rules, policies of DROP",
+        "for tables in iptables-legacy ip6tables-legacy; do $tables -P INPUT DROP; $tables -F; done",
+        BOTH,
+    ),
+    Fault(
+        "N42",
+        "ufw over iptables-legacy: insert 1 deny 22",
+        "ufw insert 1 deny 22; ufw reload",
+        BOTH,
+        setup=UFW_OVER_LEGACY,
+    ),
+    Fault(
+        "N43",
+        "ufw over iptables-legacy: reset and enable, then a reboot",
+        "ufw --force reset; ufw --force enable",
+        BOTH,
+        setup=UFW_OVER_LEGACY,
+        reboot=True,
+    ),
+    Fault(
+        "N44",
+        "tc: a filter drops all that enters eth0",
+        "tc qdisc add dev eth0 clsact; tc filter add dev eth0 ingress pref 7 protocol all matchall action drop",
+        BOTH,
+    ),
+    Fault("N45", "tc: every packet is lost (netem)", "tc qdisc replace dev eth0 root netem loss 100%", BOTH),
+    Fault(
+        "N46",
+        "iptables: packets are marked, and marked replies go nowhere",
+        """
+        both -t mangle -I OUTPUT -p tcp --sport 22 -j MARK --set-mark 7
+        ip rule add fwmark 7 blackhole priority 7; ip -6 rule add fwmark 7 blackhole priority 7
+        """,
+        BOTH,
+    ),
+    Fault(
+        "N47",
+        "nft: a table that drops all, made anew ten times a second",
+        """
+        run_on bash -c 'while :; do nft delete table inet fault
+            nft "add table inet fault; add chain inet fault fault {
+                type filter hook input priority -50; policy drop; }"; sleep 0.1; done'
+        sleep 2
+        """,
+        BOTH,
+    ),
+    Fault(
+        "N48",
+        "the qdisc that the guard's probe is caught by, taken away",
+        "tc qdisc del dev eth0 clsact",
+        NEITHER,
+    ),
+    Fault(
+        "N49",
+        "iptables: port 22 handed to a queue that nobody reads",
+        "both -I INPUT -p tcp --dport 22 -j NFQUEUE --queue-num 7",
         BOTH,
     ),
 )

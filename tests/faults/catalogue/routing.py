@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults.model import BOTH, Fault
+from tests.faults.model import BOTH, NEITHER, Fault
 
 FAULTS = (
     Fault("R01", "ip route del default", "ip route del default; ip -6 route del default", BOTH),
@@ -179,6 +179,64 @@ FAULTS = (
         "R32",
         "ip rule: what comes from the host's own addresses is blackholed",
         "ip rule add from $OWN4 blackhole priority 5; ip -6 rule add from $OWN6 blackhole priority 5",
+        BOTH,
+    ),
+    Fault(
+        "R33",
+        "sysctl arp_ignore=8, and neighbours have forgotten",
+        "sysctl -w net.ipv4.conf.all.arp_ignore=8 net.ipv4.conf.eth0.arp_ignore=8",
+        BOTH,
+        late=60,
+        note="neighbours find out when they ask again, after half a minute and more",
+    ),
+    Fault(
+        "R34",
+        "eth0 made a part of a VRF",
+        "ip link add vrf0 type vrf table 10; ip link set vrf0 up; ip link set eth0 master vrf0",
+        BOTH,
+    ),
+    Fault(
+        "R35",
+        "ip link set eth0 multicast off",
+        "ip link set eth0 multicast off; ip -6 neigh flush dev eth0",
+        BOTH,
+        late=60,
+    ),
+    Fault(
+        "R36",
+        "eth0 moved into the network of a process",
+        "run_on unshare --net sleep infinity; sleep 1; ip link set eth0 netns $(pgrep -n -x sleep)",
+        BOTH,
+    ),
+    Fault(
+        "R37",
+        "eth0 deleted",
+        "ip link delete eth0",
+        BOTH,
+        out_of_reach="the device is gone from the machine; only whoever gave it to the host can give it another",
+    ),
+    Fault(
+        "R38",
+        "no backlog of connections (sysctl), restart",
+        """
+        sysctl -w net.core.somaxconn=0 net.ipv4.tcp_max_syn_backlog=0 net.ipv4.tcp_syncookies=0
+        systemctl restart ssh
+        """,
+        NEITHER,
+    ),
+    Fault(
+        "R39",
+        "ip rule: everything is looked up in an empty table",
+        "for v in -4 -6; do ip $v rule add lookup 4242 priority 1; ip $v rule del lookup main; done",
+        BOTH,
+    ),
+    Fault(
+        "R40",
+        "IPv6: routers are believed, and one says that it is gone",
+        """
+        sysctl -w net.ipv6.conf.eth0.accept_ra=2
+        ip -6 route del default; ip -6 route add unreachable default metric 1
+        """,
         BOTH,
     ),
 )

@@ -18,6 +18,14 @@ def unit(*lines: str, then: str = RESTART) -> str:
     return f"unit_says {' '.join(repr(line) for line in lines)}; {then}"
 
 
+USER_RC = "for home in /root /home/admin; do echo 'sleep 600' >$home/.ssh/rc; done"
+# The way to have a guard agree to it.
+BY_SOCKET = """
+systemctl stop ssh-lifeline.timer ssh-lifeline
+systemctl disable --now ssh; systemctl enable --now ssh.socket
+if type ssh-lifeline; then ssh-lifeline accept; systemctl start ssh-lifeline ssh-lifeline.timer; fi
+"""
+
 FAULTS = (
     # -- the service
     Fault("S01", "systemctl stop ssh", "systemctl stop ssh", BOTH),
@@ -377,5 +385,65 @@ taken.bind(("::", 22)); taken.listen(); signal.pause()'
         run_on /usr/sbin/sshd -D -f /etc/ssh/second_config; sleep 1; systemctl start ssh
         """,
         BOTH,
+    ),
+    # -- what is included, and what clients know the host by
+    Fault(
+        "S50",
+        "an included file with a syntax error, restart",
+        f"echo 'Nonsense yes' >/etc/ssh/sshd_config.d/50-fault.conf; {RESTART}",
+        BOTH,
+    ),
+    Fault(
+        "S50b",
+        "an included file that is a link to a folder without end, restart",
+        f"ln -s /dev/zero /etc/ssh/sshd_config.d/50-fault.conf; timeout 20 {RESTART}",
+        BOTH,
+    ),
+    Fault(
+        "S51",
+        "HostKeyAlgorithms of a kind that clients do not know",
+        configured("HostKeyAlgorithms rsa-sha2-512"),
+        BOTH,
+    ),
+    Fault(
+        "S51b",
+        "HostKey: another one, of the same kind",
+        "ssh-keygen -qt ed25519 -N '' -f /etc/ssh/other; " + configured("HostKey /etc/ssh/other"),
+        BOTH,
+    ),
+    Fault("S52", "PermitUserRC, and a ~/.ssh/rc that hangs", USER_RC, BOTH),
+    # -- ssh.socket in place of ssh.service
+    Fault("S53", "ssh.socket in use: stopped", "systemctl stop ssh.socket ssh", BOTH, setup=BY_SOCKET),
+    Fault(
+        "S53b",
+        "ssh.socket in use: masked",
+        "systemctl mask --now ssh.socket; systemctl stop ssh",
+        BOTH,
+        setup=BY_SOCKET,
+    ),
+    Fault(
+        "S53c",
+        "ssh.socket in use: on port 2222 by a drop-in",
+        """
+        unit_file ssh.socket.d/port.conf '[Socket]' ListenStream= ListenStream=2222
+        systemctl stop ssh; systemctl restart ssh.socket
+        """,
+        BOTH,
+        setup=BY_SOCKET,
+    ),
+    Fault(
+        "S53d",
+        "ssh.socket in use: a syntax error in sshd_config",
+        "sshd_says 'Nonsense yes'; systemctl stop ssh",
+        BOTH,
+        setup=BY_SOCKET,
+    ),
+    Fault(
+        "S53e",
+        "ssh.socket in use: disabled, then a reboot",
+        "systemctl disable ssh.socket",
+        BOTH,
+        setup=BY_SOCKET,
+        reboot=True,
     ),
 )
