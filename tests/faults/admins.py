@@ -78,7 +78,7 @@ def routes() -> list[Route]:
 
 def move_in(bridge: str, ways: Sequence[Route]) -> None:
     """Give this machine the addresses of all admins: the near ones on the hosts' bridge, the distant on a carrier."""
-    move_out()
+    remove_devices([CARRIER])
     # A bridge takes the lowest hardware address of its ports, unless it has one of its own: it would change under
     # the hosts that use it as their gateway whenever another host comes or goes.
     lines = [f"link set {bridge} address {BRIDGE_ADDRESS}", f"link add {CARRIER} type bridge", f"link set {CARRIER} up"]
@@ -101,10 +101,14 @@ def move_out() -> None:
     shown = subprocess.run(
         ["ip", "-json", "address", "show", "to", str(NEAR[0])], capture_output=True, text=True, check=True
     ).stdout
-    bridges = [each["ifname"] for each in json.loads(shown or "[]") if "ifname" in each]
-    for device in (CARRIER, *bridges):
-        if Path("/sys/class/net", device).exists():
-            subprocess.run([*as_root(), "ip", "link", "delete", device], check=True)
+    remove_devices([CARRIER, *(each["ifname"] for each in json.loads(shown or "[]") if "ifname" in each)])
+
+
+def remove_devices(names: Sequence[str]) -> None:
+    """Remove those of these devices that there are."""
+    for name in names:
+        if Path("/sys/class/net", name).exists():
+            subprocess.run([*as_root(), "ip", "link", "delete", name], check=True)
 
 
 def as_root() -> list[str]:

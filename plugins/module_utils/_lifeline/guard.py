@@ -42,6 +42,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import 
     report,
     tracked,
     watch,
+    wire,
 )
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.daemon import (
     RUNTIME_FOLDER,
@@ -210,6 +211,7 @@ class Guard:
             self._hold_neighbours()
         if whole or watch.NETWORK in topics:
             self._adopt_address()
+            self._hold_queue()
         if silent or watch.NETWORK in topics:  # of one that belongs to a process, nothing tells
             self._hold_ingress()
             self._hold_wire()
@@ -418,6 +420,17 @@ class Guard:
         for device in sorted({way.device for way in ways}):
             for command in self._network.answer_neighbours(device, good=self._memory.network):
                 self._voice.tell("network", "healed", f"ran {command}", priority=report.WARNING)
+
+    def _hold_queue(self) -> bool:
+        """Take off a queue that lets nothing out, which the probe does not come to; tell whether there was one."""
+        ways = self._probe.ways if self._probe else []
+        strange = [way.device for way in ways if self._network.has_strange_queue(way.device, good=self._memory.network)]
+        stuck = [device for device in sorted(set(strange)) if not wire.leaves(device)]
+        for device in stuck:
+            self._network.drop_queue(device)
+            told = f"took a queue off {device} that let nothing out"
+            self._voice.tell("network", "healed", told, priority=report.WARNING)
+        return bool(stuck)
 
     def _adopt_address(self) -> None:
         """Follow a host that was given another address (by DHCP, by its admin)."""

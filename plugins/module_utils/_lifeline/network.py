@@ -102,6 +102,14 @@ class Network:
         ]
         return [" ".join(argv) for argv in self._run(argvs)]
 
+    def has_strange_queue(self, device: str, *, good: State) -> bool:
+        """Tell whether a device has another queue than it had before."""
+        return bool(good) and any(line not in good.get("qdisc", []) for line in self._qdiscs(device))
+
+    def drop_queue(self, device: str) -> None:
+        """Have a device get the queue that the kernel gives to each."""
+        self._run(_unset_qdisc(f"{device} root"))
+
     def xdp_programs(self, device: str) -> list[int]:
         """Return the ids of the XDP programs that run on a device's packets."""
         found = [each["xdp"] for each in self._json("ip", "-json", "link", "show", "dev", device) if "xdp" in each]

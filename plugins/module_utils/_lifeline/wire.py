@@ -1,0 +1,48 @@
+# Copyright: The phoenix.webstack maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether what this host sends leaves by a device: a queue there may lose or hold it.
+
+The probe's answers are caught ahead of the queue. But a packet socket sees each frame where the queue hands it to the
+device, so that frames can be sent and counted there. They are addressed to the device itself, hence nobody wants them.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from pathlib import Path
+
+ETHERTYPE = 0x88B5  # for local experiments (IEEE 802)
+ETH_P_ALL = 3
+FRAMES = 10
+LARGEST = 1200  # bytes, as a reply of sshd may have
+WAIT_SECONDS = 1.0
+
+
+def leaves(device: str, *, sysfs: Path = Path("/sys/class/net")) -> bool:
+    """Tell whether most frames leave; what cannot be told counts as yes."""
+    try:
+        mac = bytes.fromhex((sysfs / device / "address").read_text(encoding="ascii").strip().replace(":", ""))
+        size = min(LARGEST, int((sysfs / device / "mtu").read_text(encoding="ascii")))
+        mark = mac * 2 + ETHERTYPE.to_bytes(2, "big")
+        with _packet_socket(device, ETH_P_ALL) as seeing, _packet_socket(device, 0) as sending:
+            for _number in range(FRAMES):
+                sending.send(mark + bytes(size))
+            return _count(seeing, mark) > FRAMES // 2
+    except (OSError, ValueError):
+        return True
+
+
+def _packet_socket(device: str, protocol: int) -> socket.socket:
+    made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
+    made.bind((device, protocol))
+    return made
+
+
+def _count(seeing: socket.socket, mark: bytes) -> int:
+    found, end = 0, time.monotonic() + WAIT_SECONDS
+    while found < FRAMES and select.select([seeing], [], [], max(0.0, end - time.monotonic()))[0]:
+        found += seeing.recv(len(mark)) == mark
+    return found
