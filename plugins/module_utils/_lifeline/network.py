@@ -21,6 +21,7 @@ if t.TYPE_CHECKING:
 # The probe's end on this host, which belongs to no state.
 OWN_LINK = "lifeline0"
 OWN_FILTERS = {4: "1", 6: "2"}  # the preference of each IP version's, on the way out
+ROUNDS = 4
 IFF_NOARP, IFF_MULTICAST = 0x80, 0x1000
 ANSWERS_NOBODY = ("3", "4", "5", "6", "7", "8")  # of arp_ignore: reserved, and what no server has use for
 SYSCTLS = {
@@ -48,19 +49,14 @@ class Network:
     def look(self) -> State:
         """Return the state: lines by kind, as `ip` writes and (behind a verb) reads them."""
         addresses = self._json("ip", "-json", "address", "show", "scope", "global")
+        beside = self._json("ip", "-json", "address", "show", "scope", "link")
         devices = sorted({each["ifname"] for each in addresses if each.get("ifname") not in (None, OWN_LINK)})
         links = self._json("ip", "-json", "link", "show")
         return {
             "link": [line for each in links if each.get("ifname") in devices for line in link_lines(each)],
             "sysctl": [line for device in ("all", *devices) for line in self._sysctls(device)],
-            "address": [
-                f"{info['local']}/{info['prefixlen']} dev {each['ifname']}"
-                for each in addresses
-                if each.get("ifname") in devices
-                for info in each.get("addr_info", [])
-                if "local" in info and not info.get("temporary")
-            ],
-            # The table `local` too: what is not in there is not taken for this host.
+            "address": address_lines(addresses, devices),
+            "linklocal": address_lines(beside, devices),
             "route4": self._lines("ip", "-4", "route", "show", "table", "all"),
             "route6": self._lines("ip", "-6", "route", "show", "table", "all"),
             "rule4": self._lines("ip", "-4", "rule", "show"),
@@ -123,13 +119,18 @@ class Network:
 
     def restore(self, *, good: State) -> list[str]:
         """Go back to a state and return the commands it took."""
-        argvs = self._run(self._bring_back(good))
-        argvs += self._run(commands(good=good, now=self.look()))
-        if argvs:  # addresses take routes with them, and bring some
+        ran = self._run(self._bring_back(good))
+        now = self.look()
+        for number in range(ROUNDS):  # one thing leads to another: an address to its routes, these to a gateway
+            # The kernel fills the table `local` by itself, where it does so at all.
+            wanted = good if number else without_local(good, now)
+            argvs = commands(good=wanted, now=now)
+            if not argvs and number:
+                break
+            ran += self._run(argvs)
             now = self.look()
-            argvs += self._run(down_and_up(good=good, now=now))
-            argvs += self._run([argv for argv in commands(good=good, now=now) if argv not in argvs])
-        return [" ".join(argv) for argv in argvs]
+            ran += self._run(down_and_up(good=good, now=now))
+        return list(dict.fromkeys(" ".join(argv) for argv in ran))
 
     def _run(self, argvs: list[list[str]]) -> list[list[str]]:
         for argv in argvs:
@@ -229,6 +230,26 @@ def commands(*, good: State, now: State) -> list[list[str]]:
         argvs += [argv for line in before if line not in after for argv in verbs[1](line)]
         argvs += [argv for line in after if line not in before for argv in verbs[0](line)]
     return argvs
+
+
+def address_lines(shown: t.Iterable[t.Mapping[str, t.Any]], devices: t.Collection[str]) -> list[str]:
+    """Return the lasting addresses of some devices in the output of ``ip -json address``."""
+    return [
+        f"{info['local']}/{info['prefixlen']} dev {each['ifname']}"
+        for each in shown
+        if each.get("ifname") in devices
+        for info in each.get("addr_info", [])
+        if "local" in info and not info.get("temporary")
+    ]
+
+
+def without_local(good: State, now: State) -> State:
+    """Return a good state in which the table `local` is what it is now."""
+    found = dict(good)
+    for kind in ("route4", "route6"):
+        found[kind] = [line for line in good.get(kind, []) if " table local " not in line]
+        found[kind] += [line for line in now.get(kind, []) if " table local " in line]
+    return found
 
 
 def down_and_up(*, good: State, now: State) -> list[list[str]]:
@@ -331,6 +352,7 @@ VERBS: dict[str, tuple[t.Callable[[str], list[list[str]]], t.Callable[[str], lis
     "link": (_set_link, _unset_link),
     "sysctl": (_set_sysctl, _nothing),
     "address": (_set_address, _nothing),
+    "linklocal": (_set_address, _nothing),
     "rule4": (_rule("-4", "add"), _rule("-4", "del")),
     "rule6": (_rule("-6", "add"), _rule("-6", "del")),
     "route4": (_route("-4", "replace"), _route("-4", "del")),
