@@ -22,6 +22,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import fcntl
+import functools
 import itertools
 import json
 import os
@@ -203,18 +204,21 @@ class Guard:
         silent, whole = now >= self._next_silent, now >= self._next_whole
         self._next_silent = now + SILENT_SECONDS if silent else self._next_silent
         self._next_whole = now + WHOLE_SECONDS if whole else self._next_whole
-        if silent:
-            self._hold_processes()
-        if whole or watch.FIREWALL in topics or (silent and self._firewall.uses_legacy()):
-            self._hold_firewall()
-        if whole or watch.NEIGHBOUR in topics:
-            self._hold_neighbours()
-        if whole or watch.NETWORK in topics:
-            self._adopt_address()
-            self._hold_queue()
-        if silent or watch.NETWORK in topics:  # of one that belongs to a process, nothing tells
-            self._hold_ingress()
-            self._hold_wire()
+        for hold, is_due in (
+            (self._hold_processes, silent),
+            (
+                self._hold_firewall,
+                whole or watch.FIREWALL in topics or (silent and self._firewall.uses_legacy()),
+            ),
+            (self._hold_neighbours, whole or watch.NEIGHBOUR in topics),
+            (self._adopt_address, whole or watch.NETWORK in topics),
+            (self._hold_queue, whole or watch.NETWORK in topics),
+            (self._hold_gateways, whole or watch.NETWORK in topics),
+            (self._hold_ingress, silent or watch.NETWORK in topics),  # of one that belongs to a process, nothing tells
+            (self._hold_wire, silent or watch.NETWORK in topics),
+        ):
+            if is_due:
+                self._attempt(hold)
         closed = self._closed()
         idle = not self._daemon.holders()
         if (closed or idle) and self._is_stopping():
@@ -230,6 +234,14 @@ class Guard:
             self._hold_logins(due=due)
             self._hold_itself()
         self._voice.publish(self._shown)
+
+    def _attempt(self, hold: t.Callable[[], t.Any]) -> bool:
+        """Do one thing, and tell whether it had an effect: its failure must not keep the others from their work."""
+        try:
+            return bool(hold())
+        except (OSError, WebstackError, ValueError) as error:
+            self._voice.tell("guard", "failed", f"{type(error).__name__}: {error}", priority=report.ERROR)
+            return False
 
     def leave(self) -> None:
         """Look once more, where the system goes down, whether SSH will be there after the boot."""
@@ -421,6 +433,20 @@ class Guard:
             for command in self._network.answer_neighbours(device, good=self._memory.network):
                 self._voice.tell("network", "healed", f"ran {command}", priority=report.WARNING)
 
+    def _hold_gateways(self) -> None:
+        """Go back to a network in which the gateways answered, where they do so no more.
+
+        It is the only look at the wire that a host has, hence taken when the network was changed.
+        """
+        good = self._memory.network
+        if not self._network.unanswered(good.get("gateway", [])):
+            self._voice.settle("gateway")
+            return
+        self._mend_network("")
+        silent = self._network.unanswered(good.get("gateway", []))
+        if silent:
+            self._voice.tell_once("gateway", f"no answer from {', '.join(silent)}, which answered before")
+
     def _hold_queue(self) -> bool:
         """Take off a queue that lets nothing out, which the probe does not come to; tell whether there was one."""
         ways = self._probe.ways if self._probe else []
@@ -448,7 +474,7 @@ class Guard:
         """Take off XDP programs that let SSH vanish, ahead of where the probe comes in; tell whether there were any."""
         ways = self._probe.ways if self._probe else []
         taken = False
-        for device in sorted({way.device for way in ways}):
+        for device in sorted({way.device for way in ways} & devices()):
             frames = [probe.syn_frame(way=way, port=self.settings.ports[0]) for way in ways if way.device == device]
             if any(bpf.drops(program, frames) for program in self._network.xdp_programs(device)):
                 self._network.take_xdp_off(device)
@@ -488,7 +514,7 @@ class Guard:
             self._mend_units,
         )
         for rung in rungs:
-            if rung(words) and not self._closed(patience=MENDED_SECONDS):
+            if self._attempt(functools.partial(rung, words)) and not self._closed(patience=MENDED_SECONDS):
                 self._voice.settle("network")
                 self._voice.tell("network", "healed", f"new connections were {words}", priority=report.WARNING)
                 return
@@ -657,10 +683,12 @@ class Guard:
         return f"{off[0]} would not start at the next boot" if len(off) == 1 else ""
 
     def _restore_files(self, reason: str) -> list[str]:
+        """Put back what was mounted, and files; return commands and paths."""
         if changes_under_way():
             self._voice.tell("login", "found", f"{reason}; packages are being renewed, so files are left alone as yet")
             return []
-        for command in self._mounts.restore(good=self._memory.mounts, paths=self._tracked.names()):
+        ran = self._mounts.restore(good=self._memory.mounts, paths=self._tracked.names())
+        for command in ran:
             self._voice.tell("login", "healed", f"ran {command}: {reason}", priority=report.WARNING)
         differing = self._store.differences(self._store.scan(self._tracked))
         restored = self._store.restore(differing, runner=self._runner) if differing else []
@@ -669,7 +697,7 @@ class Guard:
             self._voice.tell("login", "healed", f"put back {path}: {reason}", priority=report.WARNING)
         if any(tracked.is_unit_path(path) for path in restored):
             self._runner.run(["systemctl", "daemon-reload"], check=False)
-        return restored
+        return ran + restored
 
     def _look(self) -> Seen:
         return Seen(

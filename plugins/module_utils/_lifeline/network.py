@@ -10,6 +10,7 @@ import json
 import os
 import re
 import socket
+import time
 import typing as t
 from pathlib import Path
 
@@ -22,6 +23,8 @@ if t.TYPE_CHECKING:
 OWN_LINK = "lifeline0"
 OWN_FILTERS = {4: "1", 6: "2"}  # the preference of each IP version's, on the way out
 ROUNDS = 4
+ANSWERED = ("REACHABLE", "STALE", "DELAY", "PROBE")
+ANSWER_SECONDS = 4.0  # the kernel asks three times, a second apart
 IFF_NOARP, IFF_MULTICAST = 0x80, 0x1000
 ANSWERS_NOBODY = ("3", "4", "5", "6", "7", "8")  # of arp_ignore: reserved, and what no server has use for
 SYSCTLS = {
@@ -59,12 +62,41 @@ class Network:
             "linklocal": address_lines(beside, devices),
             "route4": self._lines("ip", "-4", "route", "show", "table", "all"),
             "route6": self._lines("ip", "-6", "route", "show", "table", "all"),
+            "gateway": self._answering(),
             "rule4": self._lines("ip", "-4", "rule", "show"),
             "rule6": self._lines("ip", "-6", "rule", "show"),
             "neighbour": self._neighbours(),
             "qdisc": [line for device in devices for line in self._qdiscs(device)],
             "filter": [line for device in devices for line in self._filters(device)],
         }
+
+    def _answering(self) -> list[str]:
+        """Return the gateways whose hardware address is known, hence which answered: ``ADDRESS dev DEVICE``."""
+        routes = [line.split() for v in ("-4", "-6") for line in self._lines("ip", v, "route", "show", "default")]
+        gateways = {(each[each.index("via") + 1], each[each.index("dev") + 1]) for each in routes if "via" in each}
+        known = [line.split() for line in self._lines("ip", "neigh", "show")]
+        return sorted(
+            f"{address} dev {device}"
+            for address, device in gateways
+            for each in known
+            if each[:3] == [address, "dev", device] and "lladdr" in each and each[-1] in ANSWERED
+        )
+
+    def unanswered(self, gateways: t.Sequence[str]) -> list[str]:
+        """Ask gateways for their hardware address, and return those that do not answer."""
+        for line in gateways:
+            address, *place = line.split()
+            # Asked by whom it was before, without forgetting it meanwhile.
+            self._runner.run(["ip", "neigh", "change", address, *place, "nud", "probe"], check=False)
+        end = time.monotonic() + ANSWER_SECONDS
+        left = list(gateways)
+        while left and time.monotonic() < end:
+            time.sleep(0.05)
+            states = {" ".join(words[:3]): words[-1] for words in map(str.split, self._lines("ip", "neigh", "show"))}
+            left = [line for line in left if states.get(line) in ("PROBE", "FAILED", "INCOMPLETE")]
+            if left and all(states.get(line) == "FAILED" for line in left):
+                break
+        return left
 
     def drop_strange_neighbours(self, *, good: State, own: t.Collection[str]) -> list[str]:
         """Forget fixed hardware addresses that were not there before, and return them as lines.
