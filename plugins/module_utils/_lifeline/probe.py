@@ -42,6 +42,7 @@ FIRST_PORT, PORT_MASK = 1000, 0xFFF8
 # Of the blocks for documentation (RFC 5737, RFC 3849): where SSH is open to anywhere, any address will do.
 ANYWHERE = {4: "198.51.100.22", 6: "2001:db8:22::22"}
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
+SYSFS = Path("/sys/class/net")
 ETHERTYPE = {4: b"\x08\x00", 6: b"\x86\xdd"}
 EVERYTHING = ["match", "u32", "0", "0"]
 IPV6_CHECKSUM = 7  # linux/in6.h: the kernel fills in the checksum at this offset
@@ -142,7 +143,7 @@ def _way_commands(*, way: Way, port: int, mac: str, inside: list[str]) -> list[l
 
 def is_laid() -> bool:
     """Tell whether some process keeps a way in."""
-    return Path(f"/run/netns/{NAMESPACE}").exists() and Path(f"/sys/class/net/{OWN_LINK}").exists()
+    return Path(f"/run/netns/{NAMESPACE}").exists() and (SYSFS / OWN_LINK).exists()
 
 
 class Probe:
@@ -169,7 +170,7 @@ class Probe:
             raise WebstackError(str(error)) from error
 
     def _lay(self) -> None:
-        mac = Path(f"/sys/class/net/{self.ways[0].device}/address").read_text(encoding="ascii").strip()
+        mac = (SYSFS / self.ways[0].device / "address").read_text(encoding="ascii").strip()
         # It may be there already, with somebody else's filters.
         for device in {way.device for way in self.ways}:
             self._runner.run(["tc", "qdisc", "add", "dev", device, "clsact"], check=False)
@@ -236,7 +237,7 @@ def syn_frame(*, way: Way, port: int) -> bytes:
     else:
         head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(segment), 0, 0, 64, 6, 0) + b"".join(ends)
         packet = head[:10] + struct.pack("!H", checksum(head)) + head[12:] + segment
-    mac = bytes.fromhex(Path(f"/sys/class/net/{way.device}/address").read_text(encoding="ascii").replace(":", ""))
+    mac = bytes.fromhex((SYSFS / way.device / "address").read_text(encoding="ascii").replace(":", ""))
     return mac + bytes(6) + ETHERTYPE[way.version] + packet
 
 

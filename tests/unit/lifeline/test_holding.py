@@ -1,0 +1,193 @@
+"""What the guard holds beside filters and files: mounts, crowds, tables of others, queues, contests, its own key."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from pathlib import Path
+
+import pytest
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import (
+    crowd,
+    guard,
+    login,
+    mounts,
+    network,
+    probe,
+    sockets,
+)
+
+MOUNTINFO = """\
+22 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw,errors=remount-ro
+25 22 0:24 / /run rw,nosuid,nodev shared:2 - tmpfs tmpfs rw,size=2468408k
+40 22 254:2 / /home rw,relatime shared:9 - ext4 /dev/vdb1 rw
+41 22 254:3 / /srv/my\\040data ro,noexec shared:9 - ext4 /dev/vdc1 ro
+"""
+ROOT, RUN, HOME = "/ ext4 /dev/vda1 / -", "/run tmpfs tmpfs / nosuid,nodev", "/home ext4 /dev/vdb1 / -"
+OVER = "/home tmpfs fault / -"
+PATHS = ["/etc/nologin", "/home/admin/.ssh", "/run/sshd"]
+
+
+def words(*, now: list[str]) -> list[str]:
+    return [" ".join(argv) for argv in mounts.commands(good=[ROOT, RUN, HOME], now=now)]
+
+
+# -- mounts
+
+
+def test_the_mounts_that_files_of_a_login_lie_on() -> None:
+    lines = mounts.parse(MOUNTINFO)
+    assert [line for line in lines if mounts.above(line, PATHS)] == [ROOT, RUN, HOME]
+    assert mounts.above(lines[3], ["/srv/my data/x"])
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        ([ROOT, RUN, HOME], []),
+        ([ROOT, RUN, HOME, OVER], ["umount --lazy /home"]),
+        ([ROOT, RUN], ["mount /home", "mount -t ext4 /dev/vdb1 /home"]),
+        (
+            ["/ ext4 /dev/vda1 / ro", RUN, HOME],
+            ["mount -o remount,rw,exec,suid,dev /", "mount -o remount,bind,rw,exec,suid,dev /"],
+        ),
+        (
+            [ROOT, "/run tmpfs tmpfs / ro,nosuid,nodev", HOME],
+            ["mount -o remount,rw,exec,nosuid,nodev /run", "mount -o remount,bind,rw,exec,nosuid,nodev /run"],
+        ),
+    ],
+)
+def test_the_way_back_to_the_mounts_of_before(now: list[str], expected: list[str]) -> None:
+    assert words(now=now) == expected
+
+
+# -- crowds
+
+
+def people(count: int, *, session: int = 0, name: str = "sleep", place: str = "/a") -> list[crowd.Member]:
+    return [crowd.Member(number, session or number, name, place) for number in range(1000, 1000 + count)]
+
+
+def test_a_session_that_has_taken_most_of_the_host_is_a_crowd() -> None:
+    others = people(120, name="nginx", place="/b")
+    assert crowd.largest([*people(400, session=7), *others]) == people(400, session=7)
+
+
+def test_processes_of_one_name_in_one_place_are_a_crowd_too() -> None:
+    assert crowd.largest([*people(400), *people(50, name="nginx", place="/b")]) == people(400)
+
+
+def test_few_are_no_crowd() -> None:
+    kinds = [people(150, session=number, name=f"worker-{number}") for number in range(1, 4)]
+    assert crowd.largest([]) == crowd.largest(people(99, session=7)) == []
+    assert crowd.largest([member for kind in kinds for member in kind]) == []
+
+
+def test_a_name_may_hold_anything() -> None:
+    assert crowd.parse_stat("7 (a) (b) S 1 7 70 0 -1 4194304 0\n") == ("a) (b", 70, 4194304)
+
+
+# -- tables that belong to a process
+
+
+def attribute(kind: int, data: bytes) -> bytes:
+    return struct.pack("=HH", 4 + len(data), kind) + data + bytes(-len(data) % 4)
+
+
+def message(kind: int, body: bytes) -> bytes:
+    return struct.pack("=IHHII", 16 + len(body), kind, 2, 1, 0) + body
+
+
+def test_who_owns_a_table() -> None:
+    owned = attribute(1, b"fault\0") + attribute(7, (4242).to_bytes(4, "big"))
+    free = attribute(1, b"filter\0")
+    data = message(10 << 8, struct.pack("=BBH", 1, 0, 0) + owned) + message(
+        10 << 8, struct.pack("=BBH", 2, 0, 0) + free
+    )
+    assert sockets.parse_tables(data) == ({("inet", "fault"): 4242}, False)
+    assert sockets.parse_tables(message(sockets.NLMSG_DONE, bytes(4))) == ({}, True)
+
+
+def test_the_socket_behind_a_netlink_port() -> None:
+    text = (
+        "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n"
+        "0000000000000000 0   4242       00000000 0        0        0     2        0        11\n"
+        "0000000000000000 12  4242       00000000 0        0        0     2        0        22\n"
+    )
+    assert sockets.netlink_inode(4242, text) == "22"
+    assert sockets.netlink_inode(1, text) == ""
+
+
+# -- what lies ahead of the probe
+
+
+@pytest.mark.parametrize(("version", "size"), [(4, 14 + 20 + 20), (6, 14 + 40 + 20)])
+def test_a_frame_as_a_client_sends_it(version: int, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "address").write_text("02:00:00:00:00:0b\n")
+    monkeypatch.setattr(probe, "SYSFS", tmp_path.parent)
+    ends = {4: ("192.0.2.11", "192.0.2.9"), 6: ("2001:db8::b", "2001:db8::9")}[version]
+    frame = probe.syn_frame(way=probe.Way(version, tmp_path.name, *ends, True), port=22)
+    assert len(frame) == size
+    assert frame[:6] == bytes.fromhex("02000000000b")
+    assert struct.unpack("!H", frame[-18:-16]) == (22,)
+    if version == 4:
+        assert probe.checksum(frame[14:34]) == 0
+        assert frame[26:30] == socket.inet_aton("192.0.2.9")
+
+
+# -- the network
+
+
+def test_the_kernels_own_routes_come_back_last() -> None:
+    local = "local 192.0.2.11 dev eth0 table local proto kernel scope host src 192.0.2.11"
+    good = {"route4": ["default via 192.0.2.1 dev eth0", local]}
+    first = network.without_local(good, {"route4": []})
+    assert network.commands(good=first, now={}) == [["ip", "-4", "route", "replace", *good["route4"][0].split()]]
+    assert network.commands(good=good, now={})[-1] == ["ip", "-4", "route", "replace", *local.split()]
+
+
+def test_a_hardware_address_that_cannot_be_changed_in_flight() -> None:
+    good, now = ({"link": [f"eth0 address 02:00:00:00:00:{end}"]} for end in ("0b", "99"))
+    assert network.down_and_up(good=good, now=good) == []
+    assert [argv[5:] for argv in network.down_and_up(good=good, now=now)] == [
+        ["down"],
+        ["address", "02:00:00:00:00:0b"],
+        ["up"],
+    ]
+
+
+def test_other_namespaces(tmp_path: Path) -> None:
+    for name in ("proc/self/ns/net", "proc/1/ns/net", "proc/7/ns/net", "run/netns/fault"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "proc/self/ns/net").touch()
+    (tmp_path / "proc/1/ns/net").hardlink_to(tmp_path / "proc/self/ns/net")
+    (tmp_path / "run/netns/fault").touch()
+    (tmp_path / "proc/7/ns/net").hardlink_to(tmp_path / "run/netns/fault")
+    assert network.other_namespaces(tmp_path) == [tmp_path / "run/netns/fault"]
+
+
+# -- logins, and who undoes what was mended
+
+
+def test_the_key_that_most_clients_know() -> None:
+    keys = ["ssh-rsa AAAA root@x", "ssh-ed25519 BBBB root@x", "ssh-dss CCCC", ""]
+    assert login.known_host(keys) == "ssh-lifeline ssh-ed25519 BBBB\n"
+    assert login.known_host(["ssh-rsa AAAA"]) == "ssh-lifeline ssh-rsa AAAA\n"
+    assert login.known_host(["ssh-dss CCCC"]) == ""
+
+
+def test_a_contest_is_many_repairs_of_the_same_within_a_short_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(guard.time, "monotonic", lambda: now[0])
+    contest = guard.Contest()
+    assert [contest.note("daemon"), contest.note("daemon"), contest.note("other")] == [False, False, False]
+    now[0] = 29.0
+    assert contest.note("daemon")
+    now[0] = 31.0
+    assert not contest.is_on("daemon")
+
+
+def test_folders_of_both_kinds_are_watched_for_all_names_that_count() -> None:
+    etc, usr = Path("/etc"), Path("/usr")
+    merged = guard.merge_folders({etc: {"passwd"}, usr: None}, {etc: {"shadow"}, usr: {"bin"}})
+    assert merged == {etc: {"passwd", "shadow"}, usr: None}
