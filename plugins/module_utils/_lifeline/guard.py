@@ -82,6 +82,8 @@ STAND_IN_SECONDS = 1800.0
 BEAT_SECONDS = 2.0
 HANG_SECONDS = 45.0  # no round takes as long as this
 DPKG_LOCK = Path("/var/lib/dpkg/lock-frontend")
+# RuntimeError: as many threads as the kernel allows.
+FAILURES = (OSError, WebstackError, ValueError, RuntimeError)
 FLOCK = struct.Struct("hhqqi")
 
 
@@ -205,7 +207,7 @@ class Guard:
         self._next_silent = now + SILENT_SECONDS if silent else self._next_silent
         self._next_whole = now + WHOLE_SECONDS if whole else self._next_whole
         for hold, is_due in (
-            (self._hold_processes, silent),
+            (self._hold_processes, silent or self._runner.starved),
             (
                 self._hold_firewall,
                 whole or watch.FIREWALL in topics or (silent and self._firewall.uses_legacy()),
@@ -239,7 +241,7 @@ class Guard:
         """Do one thing, and tell whether it had an effect: its failure must not keep the others from their work."""
         try:
             return bool(hold())
-        except (OSError, WebstackError, ValueError) as error:
+        except FAILURES as error:
             self._voice.tell("guard", "failed", f"{type(error).__name__}: {error}", priority=report.ERROR)
             return False
 
@@ -799,7 +801,7 @@ def run(*, settings: Settings, tell_systemd: t.Callable[[str], None]) -> None:
         try:
             guard.step(topics)
             guard.follow(watcher, topics)
-        except (OSError, WebstackError, ValueError) as error:  # the next round may do better
+        except FAILURES as error:  # the next round may do better
             voice.tell("guard", "failed", f"{type(error).__name__}: {error}", priority=report.ERROR)
         heartbeat.work()
         topics = watcher.wait(TICK_SECONDS)

@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import re
 import typing as t
 from pathlib import Path
+
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import NOT_RUN
 
 if t.TYPE_CHECKING:
     from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandRunner
@@ -15,6 +19,9 @@ if t.TYPE_CHECKING:
 MOUNTINFO = Path("/proc/self/mountinfo")
 # Of the options those that a login meets, with what undoes each.
 OPTIONS = {"ro": "rw", "noexec": "exec", "nosuid": "suid", "nodev": "dev"}
+# linux/mount.h, sys/mount.h
+FLAGS = {"ro": 1, "nosuid": 2, "nodev": 4, "noexec": 8, "remount": 32, "bind": 4096}
+MNT_DETACH = 2
 ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
@@ -58,6 +65,19 @@ def commands(*, good: t.Sequence[str], now: t.Sequence[str]) -> list[list[str]]:
     return argvs
 
 
+def ask_kernel(argv: t.Sequence[str]) -> bool:
+    """Do by a system call what a command of `commands` says, if it is one that takes no table of file systems."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    point = os.fsencode(argv[-1])
+    if argv[0] == "umount":
+        return bool(libc.umount2(point, MNT_DETACH) == 0)
+    options = argv[2].split(",") if argv[1] == "-o" else []
+    if "remount" not in options:
+        return False
+    flags = sum(FLAGS.get(name, 0) for name in options)
+    return bool(libc.mount(None, point, None, ctypes.c_ulong(flags), None) == 0)
+
+
 def _identity(line: str) -> tuple[str, ...]:
     return tuple(line.split()[:4])
 
@@ -76,4 +96,9 @@ class Mounts:
     def restore(self, *, good: t.Sequence[str], paths: t.Collection[str]) -> list[str]:
         """Go back to how it was and return the commands that it took."""
         argvs = commands(good=good, now=self.look(paths)) if good else []
-        return [" ".join(argv) for argv in argvs if self._runner.run(argv, check=False).rc == 0]
+        return [" ".join(argv) for argv in argvs if self._run(argv)]
+
+    def _run(self, argv: list[str]) -> bool:
+        done = self._runner.run(argv, check=False)
+        # No program may be started from there: then without one.
+        return done.rc == 0 or (done.rc == NOT_RUN and ask_kernel(argv))
