@@ -260,6 +260,7 @@ class Guard:
     def accept(self) -> str:
         """Take the host as it is now for good, if a login works; return what is wrong otherwise."""
         self._logins.prepare()
+        RUNTIME_FOLDER.mkdir(mode=0o755, exist_ok=True)  # a service that a socket starts makes it then
         login.KNOWN_HOSTS.unlink(missing_ok=True)
         seen = self._look()
         problem = self._login_problem() or self._reach_once()
