@@ -338,15 +338,7 @@ class Guard:
     # -- port
 
     def _hold_port(self) -> None:
-        for holder in self._daemon.holders():
-            if holder.rightful and holder.stopped:
-                self._voice.tell("daemon", "healed", self._daemon.wake(holder), priority=report.WARNING)
-            elif not holder.rightful:
-                done = self._daemon.evict(holder)
-                if done:
-                    self._voice.tell("port", "healed", done, priority=report.WARNING)
-                else:
-                    self._voice.tell_once("port", f"{holder} has taken it; ssh_port_thief says to report that only")
+        self._evict_thieves()
         if not self._daemon.holders():
             self._start("nobody listened on the port of SSH")
         elif not RUNTIME_FOLDER.exists():
@@ -355,12 +347,29 @@ class Guard:
             if self._daemon.is_orphaned():
                 self._start("another one, which systemd does not know, was in its way", restart=True)
 
+    def _evict_thieves(self) -> bool:
+        """Make room on the port, wake a server that was stopped, and tell whether there was any of it to do."""
+        told = False
+        for holder in self._daemon.holders():
+            if holder.rightful and holder.stopped:
+                self._voice.tell("daemon", "healed", self._daemon.wake(holder), priority=report.WARNING)
+                told = True
+            elif not holder.rightful:
+                done = self._daemon.evict(holder)
+                if done:
+                    self._voice.tell("port", "healed", done, priority=report.WARNING)
+                    told = True
+                else:
+                    self._voice.tell_once("port", f"{holder} has taken it; ssh_port_thief says to report that only")
+        return told
+
     def _start(self, reason: str, *, restart: bool = False) -> bool:
         """Bring the server back, by ever stronger means."""
         if self._contest.note("daemon") and not self._daemon.stands_in():
             return self._stand_in()
         unit = self._memory.unit or self._daemon.unit()
-        if self._daemon.start(unit, restart=restart):
+        # Somebody may take the port while it is on its way.
+        if self._daemon.start(unit, restart=restart) or (self._evict_thieves() and self._daemon.start(unit)):
             self._voice.tell("daemon", "healed", f"started {unit}: {reason}", priority=report.WARNING)
             return True
         restored = self._restore_files(f"{unit} did not start")

@@ -263,7 +263,6 @@ FAULTS = (
         "systemctl mask --now dbus.socket dbus systemd-logind",
         NEITHER,
     ),
-    Fault("S64", "system.slice stopped, and all services in it", "systemctl stop system.slice", BOTH),
     Fault("S65", "pkill -9 of everything with ssh in its name", "pkill -9 -f '[s]sh'", NEITHER),
     Fault(
         "S66",
