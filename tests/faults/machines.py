@@ -184,7 +184,11 @@ class Workshop:
 
     def close(self) -> None:
         """Remove hosts, network and addresses, those of a run that was cut off as well."""
-        labs.remove_containers(self.lab)
+        try:
+            labs.remove_containers(self.lab)
+        except LabError:  # a host that is full of processes may take its time to end
+            time.sleep(5)
+            labs.remove_containers(self.lab)
         admins.move_out()
 
     @property

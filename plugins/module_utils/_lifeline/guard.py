@@ -19,12 +19,9 @@ Who closes SSH again and again would win half of the time: then a server of the 
 
 from __future__ import annotations
 
-import collections
-import dataclasses
 import fcntl
 import functools
 import itertools
-import json
 import os
 import socket
 import struct
@@ -54,17 +51,23 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.daemon 
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.files import Store
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.firewall import Firewall
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.login import Logins
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.memory import (
+    CONTEST_REPAIRS,
+    CONTEST_SECONDS,
+    Contest,
+    Memory,
+    Seen,
+)
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.mounts import Mounts
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.network import Network, devices, known_hardware
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import (
     HostRunner,
     make_private,
-    write_atomically,
 )
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import STOP
 
 if t.TYPE_CHECKING:
-    from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.files import Entries, Tracked
+    from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.files import Tracked
     from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.network import State
     from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import Settings
 
@@ -76,8 +79,6 @@ AGAIN_SECONDS = 1.0  # after one during which the host was changed
 RETRY_SECONDS = 10.0  # after a login that failed and could not be mended
 MENDED_SECONDS = 2.0  # for what was mended to show
 FIRST_WAIT = 0.2  # seconds for an answer that takes less than a thousandth
-CONTEST_SECONDS = 30.0  # so many repairs within this time are a contest
-CONTEST_REPAIRS = 3
 STAND_IN_SECONDS = 1800.0
 BEAT_SECONDS = 2.0
 HANG_SECONDS = 45.0  # no round takes as long as this
@@ -85,73 +86,6 @@ DPKG_LOCK = Path("/var/lib/dpkg/lock-frontend")
 # RuntimeError: as many threads as the kernel allows.
 FAILURES = (OSError, WebstackError, ValueError, RuntimeError)
 FLOCK = struct.Struct("hhqqi")
-
-
-@dataclasses.dataclass(frozen=True)
-class Seen:
-    """The host at one moment: its files and its network."""
-
-    files: Entries
-    network: State
-    mounts: list[str]
-
-
-class Contest:
-    """How often somebody has undone what the guard has mended."""
-
-    def __init__(self) -> None:
-        self._repairs: dict[str, collections.deque[float]] = {}
-
-    def note(self, subject: str) -> bool:
-        """Note a repair, and tell whether there were many of late."""
-        repairs = self._repairs.setdefault(subject, collections.deque(maxlen=CONTEST_REPAIRS))
-        repairs.append(time.monotonic())
-        return self.is_on(subject)
-
-    def is_on(self, subject: str) -> bool:
-        """Tell whether there were many repairs of late."""
-        repairs = self._repairs.get(subject, collections.deque())
-        return len(repairs) == CONTEST_REPAIRS and time.monotonic() - repairs[0] < CONTEST_SECONDS
-
-
-class Memory:
-    """What is known of the host beside its files, on disk: network, mounts, and the unit that brings SSH."""
-
-    def __init__(self, *, file: Path = paths.STATE / "good" / "host.json") -> None:
-        self._file = file
-        self._known: dict[str, t.Any] = {}
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Read it anew: another process may have kept one."""
-        try:
-            self._known = json.loads(self._file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            self._known = {}
-
-    @property
-    def network(self) -> State:
-        """The network as it was when a login last worked; empty before the first."""
-        found: State = self._known.get("network", {})
-        return found
-
-    @property
-    def unit(self) -> str:
-        """The unit that brings SSH; empty before the first good login."""
-        return str(self._known.get("unit", ""))
-
-    @property
-    def mounts(self) -> list[str]:
-        """What was mounted where a login looks."""
-        found: list[str] = self._known.get("mounts", [])
-        return found
-
-    def keep(self, *, network: State, mounts: list[str], unit: str) -> None:
-        """Take this for good."""
-        wanted = {"network": network, "mounts": mounts, "unit": unit}
-        if wanted != self._known:
-            self._known = wanted
-            write_atomically(self._file, json.dumps(wanted, indent=1).encode())
 
 
 class Guard:

@@ -11,6 +11,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import 
     crowd,
     guard,
     login,
+    memory,
     mounts,
     network,
     probe,
@@ -178,8 +179,8 @@ def test_the_key_that_most_clients_know() -> None:
 
 def test_a_contest_is_many_repairs_of_the_same_within_a_short_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(guard.time, "monotonic", lambda: now[0])
-    contest = guard.Contest()
+    monkeypatch.setattr(memory.time, "monotonic", lambda: now[0])
+    contest = memory.Contest()
     assert [contest.note("daemon"), contest.note("daemon"), contest.note("other")] == [False, False, False]
     now[0] = 29.0
     assert contest.note("daemon")
