@@ -32,6 +32,7 @@ GUARD = "ssh-lifeline"
 SETTLED = 20.0  # seconds after which the guard has learnt what a host is like
 SAMPLE_SECONDS = 5.0
 HEAL_SECONDS = 60.0
+SLOW_SECONDS = 10.0  # what takes longer is named
 # Between two faults: who closes SSH again and again would have the guard put a server of its own in place.
 PAUSE = 2.0
 MIB = 1 << 20
@@ -208,6 +209,8 @@ class Bench:
                 print(f"bench: {host}: {fault}: not healed within {HEAL_SECONDS:.0f} s", flush=True)
             else:
                 seconds.append(healed)
+                if healed > SLOW_SECONDS:
+                    print(f"bench: {host}: {fault}: {healed:.1f} s", flush=True)
             self.on(host, undo)
             time.sleep(PAUSE)
         time.sleep(SETTLED)
