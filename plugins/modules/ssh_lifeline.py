@@ -160,10 +160,11 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     wanted = {**program.wanted_files(files=program.sources()), **ours}
     changed = install.differing(wanted)
     idle = [unit for unit in ENABLED if not install.runs(runner=runner, unit=unit)]
+    shown = [path for path in changed if path in ours]
+    before = describe({path: install.text_of(path) for path in shown})
     if (changed or idle) and not module.check_mode:
         with install.without_interference():
             put_on_host(runner=runner, files={path: wanted[path] for path in changed})
-    shown = [path for path in changed if path in ours]
     return {
         "changed": bool(changed or idle),
         "ready": True,
@@ -171,7 +172,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         "version": cli.VERSION,
         "command": str(paths.COMMAND),
         "diff": {
-            "before": describe({path: install.text_of(path) for path in shown}),
+            "before": before,
             "after": describe({path: ours[path][0] for path in shown}) + "".join(f"{unit} runs\n" for unit in idle),
         },
     }

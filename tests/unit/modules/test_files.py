@@ -79,7 +79,7 @@ def test_what_is_no_file_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"owner": "nobody-of-that-name"}, {"group": "no-such-group"}, {"mode": "rw-r--r--"}])
-def test_an_owner_or_mode_that_means_nothing(tmp_path: Path, wrong: dict[str, str]) -> None:
+def test_an_owner_or_mode_that_means_nothing(tmp_path: Path, wrong: dict[str, t.Any]) -> None:
     with pytest.raises(WebstackError, match=r"cannot belong to .* Nothing was changed"):
         item(tmp_path / "settings", content="", **wrong)
 
