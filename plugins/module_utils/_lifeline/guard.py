@@ -502,11 +502,12 @@ class Guard:
     def _hold_logins(self, *, due: bool) -> None:
         if self._store.refresh():
             self._memory.refresh()
-        changed = self._store.differences(self._store.scan(self._tracked)) or not self._store.good
-        if not due and not changed and self._mounts_are_good():
+        if not due and not self._is_changed(self._store.scan(self._tracked)) and self._mounts_are_good():
             return
         self._settle_contested()
         seen = self._look()
+        # Of this very look: what was changed after an earlier one would be kept without a trial.
+        changed = self._is_changed(seen.files)
         # Where nothing was changed, a login by the real server proves all of it.
         problem = self._file_problem() if changed else ""
         if problem and self._is_stopping():
@@ -524,6 +525,9 @@ class Guard:
             self._start(f"a login failed: {online}", restart=True)
             online = self._online_problem()
         self._settle_logins(problem or online or as_words(self._closed()), seen)
+
+    def _is_changed(self, files: Entries) -> bool:
+        return bool(self._store.differences(files)) or not self._store.good
 
     def _hold_itself(self) -> None:
         """See to it that the guard would start again."""
