@@ -67,7 +67,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner 
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import STOP
 
 if t.TYPE_CHECKING:
-    from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.files import Tracked
+    from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.files import Entries, Tracked
     from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.network import State
     from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import Settings
 

@@ -49,7 +49,8 @@ class Round(guard.Guard):
     def _is_stopping(self) -> bool:
         return False
 
-    def _closed(self) -> dict[int, str]:
+    def _closed(self, *, patience: float = 0.0) -> dict[int, str]:
+        assert patience >= 0
         return {}
 
     def _file_problem(self) -> str:
