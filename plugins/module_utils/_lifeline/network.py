@@ -221,11 +221,15 @@ class Network:
         found = []
         for way in ("ingress", "egress"):
             shown = self._lines("tc", "filter", "show", "dev", device, way)
-            prefs = {match[1] for line in shown if (match := re.search(r"\bpref (\d+)\b", line))}
-            found += [
-                f"{device} {way} {pref}" for pref in sorted(prefs) if not (way == "egress" and pref in OWN_FILTERS)
-            ]
+            found += filter_lines(shown, device=device, way=way)
         return found
+
+
+def filter_lines(shown: t.Iterable[str], *, device: str, way: str) -> list[str]:
+    """Return the filters that `tc` shows, but for those of the probe."""
+    own = OWN_FILTERS.values() if way == "egress" else ()
+    prefs = {match[1] for line in shown if (match := re.search(r"\bpref (\d+)\b", line))}
+    return [f"{device} {way} {pref}" for pref in sorted(prefs) if pref not in own]
 
 
 def read_text(path: Path) -> str:

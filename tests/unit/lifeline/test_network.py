@@ -7,7 +7,12 @@ import struct
 
 import pytest
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import probe, sockets, watch
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.network import State, commands, link_lines
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.network import (
+    State,
+    commands,
+    filter_lines,
+    link_lines,
+)
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import Settings
 
 GOOD: State = {
@@ -142,3 +147,9 @@ def test_the_kernel_tells_who_listens() -> None:
         (found,) = sockets.listening(port)
         assert (found.address, found.port) == ("127.0.0.1", port)
     assert sockets.listening(port) == []
+
+
+def test_the_filters_of_the_probe_are_no_change_of_the_network() -> None:
+    shown = [f"filter protocol ip pref {pref} u32 chain 0" for pref in ("1", "2", "49152")]
+    assert filter_lines(shown, device="eth0", way="egress") == ["eth0 egress 49152"]
+    assert filter_lines(shown, device="eth0", way="ingress") == [f"eth0 ingress {n}" for n in ("1", "2", "49152")]
