@@ -233,6 +233,8 @@ path:
 """
 
 import contextlib
+import dataclasses
+import os
 import socket
 import typing as t
 from pathlib import Path
@@ -241,11 +243,23 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.phoenix.webstack.plugins.module_utils._command import ModuleCommandRunner
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy import parse, probe, validate
-from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.apply import Transaction
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.apply import (
+    Balancer,
+    Pace,
+    Progress,
+    commit,
+    prepare,
+    put_back,
+    restore,
+)
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.client import AdminSocket
-from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.model import Server, Service
-from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.plan import NOTHING, Plan, make_plan
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.lease import Leases
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.model import DRAIN, Server, Service
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.pending import PREPARED
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.plan import NOTHING, Change, Plan, make_plan
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.store import Store
+
+STEPS = ("all", "plan", "lease", "prepare", "commit", "confirm", "undo")
 
 
 class BackendModule:
@@ -260,53 +274,130 @@ class BackendModule:
         self._service = _service(self._params)
         validate.check_service(self._service)
         self._store = Store(directory=self._params["config_directory"], name=self._service.name)
+        self._leases = Leases(
+            store=self._store,
+            owner=self._params["lease_owner"] or f"pid {os.getpid()}",
+            holder=self._params["lease_holder"] or f"process {os.getpid()} of this balancer",
+        )
         self._binary = module.get_bin_path("haproxy")
 
     def run(self) -> dict[str, t.Any]:
         """Do the module's work and give its result."""
-        if self._module.check_mode:
+        step = self._params["step"]
+        if self._module.check_mode or step == "plan":
             plan = self._plan()
+            plan.refuse_outage()
             if self._binary and Path(self._params["config_file"]).exists():
                 self._validate(plan)
-            return self._result(plan, gate={})
+            return self._result(plan, changed=self._module.check_mode and plan.way != NOTHING)
         self._require_haproxy()
         with self._store.lock(timeout=self._params["wait_timeout"]):
-            plan = self._plan()
-            gate = self._carry_out(plan)
-        return self._result(plan, gate=gate)
+            return self._step(step)
+
+    # -- the steps --------------------------------------------------------------------------
+
+    def _step(self, step: str) -> dict[str, t.Any]:
+        plan = self._plan()
+        if step in ("all", "prepare") and plan.way == NOTHING and self._store.pending() is None:
+            return self._result(plan)
+        renewed = self._leases.take(dead=self._params["lease_dead"])
+        if step == "all":
+            return self._all(plan, renewed=renewed)
+        if step == "prepare":
+            return self._result(plan, gate=self._prepare(plan), changed=True)
+        if step == "commit":
+            return self._result(plan, waiting=self._commit(), changed=plan.way != NOTHING)
+        if step == "undo":
+            return {"changed": self._undo()}
+        if step == "confirm":
+            self._conclude()
+        return {"changed": False}
+
+    def _all(self, plan: Plan, *, renewed: bool) -> dict[str, t.Any]:
+        """Take every step, all in one call unless a drain outlasts its slice."""
+        try:
+            gate = {} if renewed else self._prepare(plan)
+            waiting = self._commit()
+        except WebstackError:
+            self._leases.give_back()
+            raise
+        if not waiting:
+            self._conclude()
+        return self._result(plan, gate=gate, waiting=waiting, changed=plan.way != NOTHING)
+
+    def _prepare(self, plan: Plan) -> dict[str, str]:
+        if plan.way == NOTHING:
+            return {}
+        plan.refuse_outage()
+        self._validate(plan)
+        gate = self._gate(plan)
+        at = self._balancer()
+        with self._put_back(at):
+            prepare(make_plan=self._plan, balancer=at)
+        return gate
+
+    def _commit(self) -> Progress | None:
+        at = self._balancer()
+        with self._put_back(at):
+            pending = self._store.pending()
+            if pending and pending.stage == PREPARED:
+                plan = self._plan()
+                plan.refuse_outage()
+                self._gate(plan, once=True)
+            return commit(make_plan=self._plan, balancer=at)
+
+    def _undo(self) -> bool:
+        try:
+            return restore(self._balancer())
+        finally:
+            self._leases.give_back()
+
+    def _conclude(self) -> None:
+        self._store.end()
+        self._leases.give_back()
+
+    @contextlib.contextmanager
+    def _put_back(self, at: Balancer) -> t.Iterator[None]:
+        try:
+            yield
+        except WebstackError as error:
+            raise put_back(at, error) from error
+
+    # -- their parts ------------------------------------------------------------------------
 
     def _plan(self) -> Plan:
         before = self._store.read()
-        known = {server.name: server.address for server in parse.server_lines(before or "").get(self._service.name, [])}
+        known = {server.name: server for server in parse.server_lines(before or "").get(self._service.name, [])}
         return make_plan(
-            service=validate.with_addresses(self._service, known=known, lookup=_lookup),
+            service=validate.resolve(self._service, known=known, lookup=_lookup),
             before_text=before,
             runtime=self._runtime.servers(self._service.name),
             pending=self._store.pending(),
         )
 
-    def _carry_out(self, plan: Plan) -> dict[str, str]:
-        gate: dict[str, str] = {}
-        if plan.way != NOTHING:
-            self._validate(plan)
-            gate = self._gate(plan)
-        Transaction(
-            plan=plan,
+    def _balancer(self) -> Balancer:
+        return Balancer(
+            name=self._service.name,
             runtime=self._runtime,
             store=self._store,
             reload=lambda: self._systemctl("reload-or-restart"),
-            timeout=self._params["wait_timeout"],
-        ).run()
-        return gate
+            pace=Pace(
+                timeout=self._params["wait_timeout"],
+                hold=self._params["gate_hold"],
+                drain=self._params["drain_timeout"],
+                slice=self._params["slice"] or float("inf"),
+            ),
+        )
 
-    def _gate(self, plan: Plan) -> dict[str, str]:
+    def _gate(self, plan: Plan, *, once: bool = False) -> dict[str, str]:
+        """Ask the servers that are to get requests; once is enough for those that have been asked before."""
         if not self._params["gate"]:
             return {}
         gate = probe.Gate(
             path=self._params["gate_path"] or self._service.check_path,
             host=self._service.check_host,
-            successes=self._params["gate_successes"],
-            retries=self._params["gate_retries"],
+            successes=1 if once else self._params["gate_successes"],
+            retries=0 if once else self._params["gate_retries"],
             delay=self._params["gate_delay"],
             timeout=self._params["gate_timeout"],
         )
@@ -338,7 +429,14 @@ class BackendModule:
                 " Next: apply the role phoenix.webstack.haproxy to this host first."
             )
 
-    def _result(self, plan: Plan, *, gate: t.Mapping[str, str]) -> dict[str, t.Any]:
+    def _result(
+        self,
+        plan: Plan,
+        *,
+        changed: bool = False,
+        gate: t.Mapping[str, str] | None = None,
+        waiting: Progress | None = None,
+    ) -> dict[str, t.Any]:
         file_diff = {
             "before": plan.before_text or "",
             "after": plan.text,
@@ -347,23 +445,21 @@ class BackendModule:
         }
         lines = "".join(f"{line}\n" for line in plan.lines)
         return {
-            "changed": plan.way != NOTHING,
+            "changed": changed,
             "way": plan.way,
             "path": str(self._store.path),
-            "gate": dict(gate),
-            "servers": [
-                {
-                    "name": change.name,
-                    "address": change.server.address if change.server else None,
-                    "port": change.server.port if change.server else None,
-                    "change": change.kind,
-                    "file_before": change.in_file,
-                    "runtime_before": change.in_runtime,
-                }
-                for change in plan.changes
-            ],
+            "gate": dict(gate or {}),
+            "servers": [_described(change) for change in plan.changes],
+            "waiting": dataclasses.asdict(waiting) if waiting else None,
+            "sessions_left": self._sessions_left(plan),
             "diff": [file_diff, *([{"prepared": lines}] if lines else [])],
         }
+
+    def _sessions_left(self, plan: Plan) -> dict[str, int]:
+        """Count what still runs on the servers that are to be out of service."""
+        resting = [server.name for server in plan.service.servers if server.state == DRAIN]
+        running = (self._runtime.servers(self._service.name) or {}) if resting else {}
+        return {name: running[name].sessions for name in resting if name in running and running[name].sessions}
 
 
 def _service(params: t.Mapping[str, t.Any]) -> Service:
@@ -382,10 +478,24 @@ def _service(params: t.Mapping[str, t.Any]) -> Service:
                 "check_interval",
                 "check_fall",
                 "check_rise",
+                "slowstart",
                 "server_options",
             )
         },
     )
+
+
+def _described(change: Change) -> dict[str, t.Any]:
+    server = change.server
+    return {
+        "name": change.name,
+        "address": server.address if server else None,
+        "port": server.port if server else None,
+        "change": change.kind,
+        "notes": list(change.notes),
+        "file_before": change.in_file,
+        "runtime_before": change.in_runtime,
+    }
 
 
 def _lookup(name: str) -> list[str]:
@@ -407,6 +517,8 @@ def argument_spec() -> dict[str, dict[str, t.Any]]:
                 "name": {"type": "str", "required": True},
                 "address": {"type": "str", "required": True},
                 "port": {"type": "int", "required": True},
+                "weight": {"type": "int", "default": 1},
+                "state": {"type": "str", "choices": ["ready", "drain"]},
             },
         },
         "balance": {"type": "str", "default": "roundrobin"},
@@ -415,6 +527,7 @@ def argument_spec() -> dict[str, dict[str, t.Any]]:
         "check_interval": {"type": "float", "default": 1.0},
         "check_fall": {"type": "int", "default": 2},
         "check_rise": {"type": "int", "default": 2},
+        "slowstart": {"type": "float", "default": 0.0},
         "server_options": {"type": "str", "default": ""},
         "frontend_options": {"type": "list", "elements": "str", "default": []},
         "backend_options": {"type": "list", "elements": "str", "default": []},
@@ -424,11 +537,18 @@ def argument_spec() -> dict[str, dict[str, t.Any]]:
         "gate_retries": {"type": "int", "default": 5},
         "gate_delay": {"type": "float", "default": 1.0},
         "gate_timeout": {"type": "float", "default": 3.0},
+        "gate_hold": {"type": "float", "default": 1.5},
+        "drain_timeout": {"type": "float", "default": 30.0},
         "wait_timeout": {"type": "float", "default": 30.0},
         "config_file": {"type": "path", "default": "/etc/haproxy/haproxy.cfg"},
         "config_directory": {"type": "path", "default": "/etc/haproxy/conf.d"},
         "socket": {"type": "path", "default": "/run/haproxy/admin.sock"},
         "unit": {"type": "str", "default": "haproxy"},
+        "step": {"type": "str", "choices": list(STEPS), "default": "all"},
+        "slice": {"type": "float", "default": 0.0},
+        "lease_owner": {"type": "str", "default": ""},
+        "lease_holder": {"type": "str", "default": ""},
+        "lease_dead": {"type": "str", "default": ""},
     }
 
 

@@ -17,6 +17,10 @@ _TIMEOUT = 10.0
 # HAProxy answers a change of address with a sentence (2.6 and 3.0 word "no change" differently),
 # and a change of state or health, done, with nothing at all. Everything else is a refusal.
 _ADDRESS_DONE = re.compile(r"(IP changed from|port changed from|no need to change the addr|nothing changed)")
+_NO_BACKEND = "Can't find backend"
+_ADDED = "New server registered"
+_DELETED = "Server deleted"
+_UNSUITABLE = re.compile(r"dynamic (server|load balancing)|unknown keyword", re.IGNORECASE)
 
 
 class Runtime(t.Protocol):
@@ -37,9 +41,29 @@ class Runtime(t.Protocol):
     def set_health(self, backend: str, name: str, health: str) -> None:
         """Set what the health checks have found so far: up or down. The next checks go on from there."""
 
+    def enable_checks(self, backend: str, name: str) -> None:
+        """Let a server's health checks run, which those of a server that was added at runtime do not by themselves."""
+
+    def set_weight(self, backend: str, name: str, weight: int) -> None:
+        """Give a server another share of the requests."""
+
+    def add(self, backend: str, server: Server, *, options: str) -> None:
+        """Add a server in maintenance, its health checks not enabled yet.
+
+        :arg options: What ``default-server`` says; the running HAProxy does not read that line for it.
+        :raises NotDynamicError: when this backend takes servers from its file only.
+        """
+
+    def delete(self, backend: str, name: str) -> None:
+        """Delete a server in maintenance that has no connection any more."""
+
 
 class NoAnswerError(WebstackError):
     """Nothing listens on the admin socket, or it went away in the middle."""
+
+
+class NotDynamicError(WebstackError):
+    """HAProxy cannot add such a server to this backend without a reload."""
 
 
 class AdminSocket:
@@ -90,7 +114,11 @@ class AdminSocket:
     def servers(self, backend: str) -> RuntimeServers | None:
         """See `Runtime.servers`."""
         try:
-            return self.all_servers().get(backend)
+            states = self.command(f"show servers state {backend}")
+            if states.startswith(_NO_BACKEND):
+                return None
+            stat = self.command(f"show stat {backend} 4 -1")
+            return parse.runtime_servers(states=states, stat=stat).get(backend, {})
         except NoAnswerError:
             return None
 
@@ -109,11 +137,34 @@ class AdminSocket:
         """See `Runtime.set_health`."""
         self._silent(f"set server {backend}/{name} health {health}")
 
+    def enable_checks(self, backend: str, name: str) -> None:
+        """See `Runtime.enable_checks`."""
+        self._silent(f"enable health {backend}/{name}")
+
+    def set_weight(self, backend: str, name: str, weight: int) -> None:
+        """See `Runtime.set_weight`."""
+        self._silent(f"set server {backend}/{name} weight {weight}")
+
+    def add(self, backend: str, server: Server, *, options: str) -> None:
+        """See `Runtime.add`."""
+        command = f"add server {backend}/{server.name} {server.endpoint} {options} weight {server.weight}"
+        answer = self.command(command)
+        if _ADDED not in answer:
+            kind = NotDynamicError if _UNSUITABLE.search(answer) else WebstackError
+            raise _refused(command, answer, kind=kind)
+
+    def delete(self, backend: str, name: str) -> None:
+        """See `Runtime.delete`."""
+        command = f"del server {backend}/{name}"
+        answer = self.command(command)
+        if _DELETED not in answer:
+            raise _refused(command, answer)
+
     def _silent(self, command: str) -> None:
         answer = self.command(command)
         if answer.strip():
             raise _refused(command, answer)
 
 
-def _refused(command: str, answer: str) -> WebstackError:
-    return WebstackError(f"HAProxy refused `{command}`: {answer.strip() or 'it answered nothing'}")
+def _refused(command: str, answer: str, *, kind: type[WebstackError] = WebstackError) -> WebstackError:
+    return kind(f"HAProxy refused `{command}`: {answer.strip() or 'it answered nothing'}")

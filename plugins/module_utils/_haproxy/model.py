@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zlib
 
 READY = "ready"
 DRAIN = "drain"
@@ -17,13 +18,40 @@ def endpoint(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
+# Between a server's name and the mark of an address at which it is tried; no name of a caller has it.
+_GUEST = ":"
+
+
+def is_guest(name: str) -> bool:
+    """Tell a new address that is being tried from a server of the service."""
+    return _GUEST in name
+
+
+def host_of(name: str) -> str:
+    """Give the name of the server whose address a guest tries, or of the server itself."""
+    return name.partition(_GUEST)[0]
+
+
 @dataclasses.dataclass(frozen=True)
 class Server:
-    """One server of a backend as the caller wants it, or as a configuration file names it."""
+    """One server of a backend as the caller wants it, or as a configuration file names it.
+
+    :arg weight: Its share of the requests, 0 to 256.
+    :arg state: ready; drain (no new requests, also after a restart); None where nobody has asked for either: what a
+        person has set at runtime stays then.
+    """
 
     name: str
     address: str
     port: int
+    weight: int = 1
+    state: str | None = None
+
+    @property
+    def guest(self) -> Server:
+        """The same place under the name it has until the server of the old address is empty."""
+        mark = zlib.crc32(self.endpoint.encode())
+        return dataclasses.replace(self, name=f"{self.name}{_GUEST}{mark:08x}", state=None)
 
     @property
     def endpoint(self) -> str:
@@ -36,6 +64,7 @@ class Service:
     """One published service: a frontend, and the backend of the same name behind it.
 
     :arg check_interval: Seconds between two health checks of a server that is UP; see ``render`` for the others.
+    :arg slowstart: Seconds in which the share of a server that has come back grows to its whole.
     """
 
     name: str
@@ -47,6 +76,7 @@ class Service:
     check_interval: float = 1.0
     check_fall: int = 2
     check_rise: int = 2
+    slowstart: float = 0.0
     server_options: str = ""
     frontend_options: tuple[str, ...] = ()
     backend_options: tuple[str, ...] = ()
@@ -60,6 +90,7 @@ class RuntimeServer:
     :arg healthy: What the health checks say, whatever the admin state.
     :arg admin: What a person or a program asked for: ready, drain or maint.
     :arg check: The last check's outcome, such as ``L7OK 200`` or ``L4CON Connection refused``.
+    :arg sessions: Requests in flight there.
     """
 
     name: str
@@ -71,6 +102,7 @@ class RuntimeServer:
     admin: str
     check: str
     sessions: int
+    weight: int = 1
 
     @property
     def endpoint(self) -> str:

@@ -19,9 +19,10 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.model im
     Server,
 )
 
-# Bits of srv_admin_state (HAProxy's management guide, "show servers state"): forced,
-# inherited and configured maintenance, maintenance by name resolution; forced and inherited drain.
-_MAINT_BITS = 0x01 | 0x02 | 0x04 | 0x20
+# Bits of srv_admin_state (HAProxy's management guide, "show servers state"): forced and inherited
+# maintenance, maintenance by name resolution; forced and inherited drain. 0x04 only says that the
+# configuration has the word `disabled`: it stays when the server is made ready.
+_MAINT_BITS = 0x01 | 0x02 | 0x20
 _DRAIN_BITS = 0x08 | 0x10
 # srv_op_state: 0 stopped, 1 starting (slow start), 2 running, 3 stopping.
 _RUNNING = ("1", "2")
@@ -72,8 +73,7 @@ def server_lines(text: str) -> dict[str, list[Server]]:
             if words[0] in ("backend", "listen") and len(words) > 1:
                 section = found.setdefault(words[1], [])
         elif words[0] == "server" and section is not None and len(words) > 2:
-            address, port = split_endpoint(words[2])
-            section.append(Server(name=words[1], address=address, port=port))
+            section.append(_server(words[1:]))
     return found
 
 
@@ -97,6 +97,7 @@ def runtime_servers(*, states: str, stat: str) -> dict[str, RuntimeServers]:
             admin=_admin(int(state["srv_admin_state"])),
             check=_check(row),
             sessions=int(row.get("scur") or 0),
+            weight=int(state["srv_uweight"]),
         )
     return found
 
@@ -121,6 +122,19 @@ def alerts(text: str) -> str:
         line.strip().rstrip(".") for line in found if not re.match(r"(Error\(s\) found|Fatal errors found)", line)
     ]
     return "; ".join(reasons or found) or text.strip() or "it gave no reason"
+
+
+def _server(words: t.Sequence[str]) -> Server:
+    address, port = split_endpoint(words[1])
+    options = dict(zip(words[2:], [*words[3:], ""]))
+    weight = options.get("weight", "")
+    return Server(
+        name=words[0],
+        address=address,
+        port=port,
+        weight=int(weight) if weight.isdigit() else 1,
+        state=DRAIN if "disabled" in options else None,
+    )
 
 
 def _state_rows(text: str) -> list[dict[str, str]]:

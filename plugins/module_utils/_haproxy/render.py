@@ -5,30 +5,70 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import typing as t
 
-from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.model import Server, Service
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.model import DRAIN, Server, Service
 
 _HEADER = """\
 # Managed by Ansible (phoenix.webstack.haproxy_backend).
 # The running HAProxy holds the same servers; edits by hand are undone.
+# Checksum: {checksum}
 """
+_CHECKSUM = re.compile(r"^# Checksum: ([0-9a-f]+)$", re.MULTILINE)
 
 
 def render(service: Service) -> str:
     """Write a service's frontend and backend as one configuration file."""
-    return "\n".join(
+    body = "\n".join(
         [
-            _HEADER,
             _section("frontend", service.name, _frontend(service)),
             _section("backend", service.name, _backend(service)),
         ]
     )
+    return f"{_HEADER.format(checksum=_checksum(body))}\n{body}"
+
+
+def is_ours(text: str) -> bool:
+    """Tell whether a file was written by `render` at all."""
+    return bool(_CHECKSUM.search(text))
+
+
+def is_edited(text: str) -> bool:
+    """Tell whether a file that `render` has written was changed since."""
+    found = _CHECKSUM.search(text)
+    return bool(found and found.group(1) != _checksum(text[found.end() :].lstrip("\n")))
+
+
+def same_options(one: str | None, other: str | None) -> bool:
+    """Tell whether two files differ in their servers at most."""
+    return _options(one) == _options(other)
 
 
 def server_line(server: Server) -> str:
     """Write the line of one server; everything else about it stands in ``default-server``."""
-    return f"server {server.name} {server.endpoint}"
+    weight = "" if server.weight == 1 else f" weight {server.weight}"
+    # There is no word for drain in a file: after a restart nobody is there to be drained.
+    return f"server {server.name} {server.endpoint}{weight}{' disabled' if server.state == DRAIN else ''}"
+
+
+def server_options(service: Service, *, hurried: bool = False) -> str:
+    """Write what holds for every server of the service.
+
+    The first answer that differs asks for the next ones at once, and a server that is DOWN is not kept waiting:
+    whoever repoints a service waits for these checks.
+
+    :arg hurried: Look at a server that is UP as often as at one that is not.
+    """
+    interval = round(service.check_interval * 1000)
+    quick = max(1, interval // 4)
+    line = (
+        f"check inter {quick if hurried else interval}ms fastinter {quick}ms downinter {quick}ms"
+        f" fall {service.check_fall} rise {service.check_rise} observe layer4 on-error mark-down"
+    )
+    slowstart = f" slowstart {round(service.slowstart * 1000)}ms" if service.slowstart and not hurried else ""
+    return f"{line}{slowstart} {service.server_options}".rstrip()
 
 
 def _frontend(service: Service) -> t.Iterator[str]:
@@ -49,21 +89,18 @@ def _backend(service: Service) -> t.Iterator[str]:
     # A request that may have been carried out is never sent a second time.
     yield "http-request disable-l7-retry unless METH_GET or METH_OPTIONS"
     yield from service.backend_options
-    yield _default_server(service)
+    yield f"default-server {server_options(service)}"
     for server in service.servers:
         yield server_line(server)
 
 
-def _default_server(service: Service) -> str:
-    interval = round(service.check_interval * 1000)
-    # The first answer that differs asks for the next ones at once, and a server that is DOWN is not kept waiting:
-    # whoever repoints a service waits for these checks.
-    hurried = max(1, interval // 4)
-    line = (
-        f"default-server check inter {interval}ms fastinter {hurried}ms downinter {hurried}ms"
-        f" fall {service.check_fall} rise {service.check_rise} observe layer4 on-error mark-down"
-    )
-    return f"{line} {service.server_options}".rstrip()
+def _options(text: str | None) -> list[str]:
+    lines = (text or "").splitlines()
+    return [line for line in lines if not line.lstrip().startswith("server ") and not _CHECKSUM.match(line)]
+
+
+def _checksum(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()[:16]
 
 
 def _section(kind: str, name: str, lines: t.Iterable[str]) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy import parse
-from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.plan import Pending
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.pending import Pending
 
 if t.TYPE_CHECKING:
     from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandRunner
@@ -36,6 +36,8 @@ class Store:
         self.path = self.directory / f"{name}.cfg"
         # HAProxy passes hidden files by (2.6 and 3.0).
         self._pending = self.directory / f".{name}.pending"
+        # One for all services: they share the process that is reloaded.
+        self.lease_path = self.directory / ".lease"
 
     def read(self) -> str | None:
         """Give the service's file, None when there is none."""
@@ -49,6 +51,14 @@ class Store:
         """Tell what a run that was cut off had begun."""
         text = _read(self._pending)
         return None if text is None else Pending.load(text)
+
+    def read_lease(self) -> str | None:
+        """Give the text of the balancer's lease, None when nobody has it."""
+        return _read(self.lease_path)
+
+    def write_lease(self, text: str | None) -> None:
+        """Put the lease in place; None takes it away."""
+        _replace(self.lease_path, text)
 
     def begin(self, pending: Pending) -> None:
         """Note what is about to be done, before the first step of it."""

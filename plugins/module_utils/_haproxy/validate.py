@@ -16,6 +16,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.model im
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*\.?")
 _MAX_PORT = 65535
+_MAX_WEIGHT = 256
 
 # Gives the addresses of a host name, none when it has none.
 Lookup = t.Callable[[str], t.Sequence[str]]
@@ -31,18 +32,23 @@ def check_service(service: Service) -> None:
         raise _refusal(service.name, problems)
 
 
-def with_addresses(service: Service, *, known: t.Mapping[str, str], lookup: Lookup) -> Service:
-    """Replace host names by addresses, so that file and runtime can be compared and a boot needs no name service.
+def resolve(service: Service, *, known: t.Mapping[str, Server], lookup: Lookup) -> Service:
+    """Fill in what the caller leaves open: addresses of host names, and who is out of service on purpose.
 
-    :arg known: Addresses in use now, by server name; one that is still valid for its name is kept.
+    With addresses, file and runtime can be compared and a boot needs no name service.
+
+    :arg known: The servers in the file now, by name. An address that is still valid for its name is kept, and so is a
+        drain that nobody has taken back.
     :raises WebstackError: naming every host name without an address.
     """
     servers: list[Server] = []
     problems: list[str] = []
     for server in service.servers:
-        address = _address(server, known=known.get(server.name, ""), lookup=lookup)
+        former = known.get(server.name)
+        address = _address(server, known=former.address if former else "", lookup=lookup)
         if address:
-            servers.append(dataclasses.replace(server, address=address))
+            state = server.state or (former.state if former else None)
+            servers.append(dataclasses.replace(server, address=address, state=state))
         else:
             problems.append(f"server {server.name}: the host name {server.address} has no address here")
     if problems:
@@ -80,6 +86,8 @@ def _text_problems(service: Service) -> t.Iterator[str]:
     for text in (service.check_path, service.check_host):
         if not text or re.search(r"\s", text):
             yield f"{text!r} is empty or holds white space"
+    if re.search(r"(^|\s)weight(\s|$)", service.server_options):
+        yield "the server options hold a weight; give it to the servers themselves"
     lines = (
         *service.bind,
         *service.frontend_options,
@@ -104,6 +112,8 @@ def _server_problems(servers: t.Sequence[Server]) -> t.Iterator[str]:
             yield f"server {server.name}: {server.address!r} is neither an IP address nor a host name"
         if not 1 <= server.port <= _MAX_PORT:
             yield f"server {server.name}: port {server.port} is not between 1 and {_MAX_PORT}"
+        if not 0 <= server.weight <= _MAX_WEIGHT:
+            yield f"server {server.name}: weight {server.weight} is not between 0 and {_MAX_WEIGHT}"
     for name in _repeated(server.name for server in servers):
         yield f"server {name} is listed more than once"
     for place in _repeated(server.endpoint for server in servers):

@@ -32,7 +32,8 @@ def test_the_servers_of_a_running_haproxy(version: str) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(
-    ("bits", "admin"), [("0", "ready"), ("8", "drain"), ("16", "drain"), ("1", "maint"), ("9", "maint"), ("4", "maint")]
+    ("bits", "admin"),
+    [("0", "ready"), ("8", "drain"), ("16", "drain"), ("1", "maint"), ("9", "maint"), ("4", "ready"), ("5", "maint")],
 )
 def test_admin_states(version: str, bits: str, admin: str) -> None:
     states = saved(version, "servers_state.txt").replace("web-01 127.0.9.1 2 0", f"web-01 127.0.9.1 2 {bits}")
@@ -88,6 +89,6 @@ def test_the_servers_a_file_names() -> None:
         server db-01 db.example.org
     """
     assert parse.server_lines(text) == {
-        "web": [Server("web-01", "10.0.0.4", 80), Server("web-02", "2001:db8::2", 8080)],
+        "web": [Server("web-01", "10.0.0.4", 80), Server("web-02", "2001:db8::2", 8080, weight=10)],
         "database": [Server("db-01", "db.example.org", 0)],
     }

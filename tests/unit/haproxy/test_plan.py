@@ -4,7 +4,8 @@ import dataclasses
 import typing as t
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.model import RuntimeServers, Service
-from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.plan import Pending, Plan, make_plan
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.pending import Pending
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.plan import Plan, make_plan
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.render import render
 
 from tests.unit.haproxy.world import running, service
@@ -27,7 +28,7 @@ def plan(wanted: Service, *, file: Service | None, now: Service | None, **more: 
 
 def test_nothing_to_do() -> None:
     found = plan(service(A, B), file=service(A, B), now=service(A, B))
-    assert (found.way, found.lines, found.gated, found.moves) == ("none", [], [], [])
+    assert (found.way, found.lines, found.gated, found.moved) == ("none", [], [], [])
 
 
 def test_a_new_address_takes_no_reload() -> None:
@@ -44,24 +45,24 @@ def test_an_address_changed_at_runtime_only_is_put_right() -> None:
 
 def test_an_address_changed_by_a_run_that_died_before_the_file() -> None:
     found = plan(service(C, B), file=service(A, B), now=service(C, B))
-    assert (found.way, found.moves) == ("runtime", [])
+    assert (found.way, found.moved) == ("runtime", [])
     assert [server.endpoint for server in found.gated] == [C]
 
 
-def test_a_new_server_is_gated_and_takes_a_reload() -> None:
+def test_a_new_server_is_gated_and_takes_no_reload() -> None:
     found = plan(service(A, B, C), file=service(A, B), now=service(A, B))
-    assert (found.way, found.lines) == ("reload", [f"web-03: new -> {C}"])
+    assert (found.way, found.lines) == ("runtime", [f"web-03: new -> {C}"])
     assert [server.name for server in found.gated] == ["web-03"]
 
 
 def test_a_server_less() -> None:
     found = plan(service(A), file=service(A, B), now=service(A, B))
-    assert (found.way, found.lines, found.gated) == ("reload", [f"web-02: {B} -> removed"], [])
+    assert (found.way, found.lines, found.gated) == ("runtime", [f"web-02: {B} -> removed"], [])
 
 
 def test_a_server_that_somebody_added_at_runtime() -> None:
     found = plan(service(A), file=service(A), now=service(A, B))
-    assert (found.way, found.lines) == ("reload", [f"web-02: {B} -> removed"])
+    assert (found.way, found.lines) == ("runtime", [f"web-02: {B} -> removed"])
 
 
 def test_another_option() -> None:

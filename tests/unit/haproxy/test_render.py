@@ -21,6 +21,7 @@ def test_the_whole_file() -> None:
         == """\
 # Managed by Ansible (phoenix.webstack.haproxy_backend).
 # The running HAProxy holds the same servers; edits by hand are undone.
+# Checksum: ad9d1a8aacf85406
 
 frontend web
     bind *:80

@@ -64,20 +64,22 @@ def test_host_names_become_addresses() -> None:
     service = dataclasses.replace(
         SERVICE, servers=(Server("web-02", "b.example.org", 80), Server("web-01", "2001:DB8::1", 80))
     )
-    found = validate.with_addresses(service, known={}, lookup=lambda _: ["2001:db8::2", "10.0.0.9", "10.0.0.8"])
+    found = validate.resolve(service, known={}, lookup=lambda _: ["2001:db8::2", "10.0.0.9", "10.0.0.8"])
     assert [server.endpoint for server in found.servers] == ["[2001:db8::1]:80", "10.0.0.8:80"]
 
 
 def test_an_address_in_use_is_kept_while_it_belongs_to_the_name() -> None:
     service = dataclasses.replace(SERVICE, servers=(Server("web-01", "a.example.org", 80),))
-    found = validate.with_addresses(service, known={"web-01": "10.0.0.9"}, lookup=lambda _: ["10.0.0.8", "10.0.0.9"])
+    found = validate.resolve(
+        service, known={"web-01": Server("web-01", "10.0.0.9", 80)}, lookup=lambda _: ["10.0.0.8", "10.0.0.9"]
+    )
     assert found.servers[0].address == "10.0.0.9"
 
 
 def test_a_name_without_an_address_is_refused() -> None:
     service = dataclasses.replace(SERVICE, servers=(Server("web-01", "a.example.org", 80),))
     with pytest.raises(WebstackError, match=r"server web-01: the host name a\.example\.org has no address here"):
-        validate.with_addresses(service, known={}, lookup=lambda _: [])
+        validate.resolve(service, known={}, lookup=lambda _: [])
 
 
 def test_two_names_of_one_place_are_refused() -> None:
@@ -85,4 +87,4 @@ def test_two_names_of_one_place_are_refused() -> None:
         SERVICE, servers=(Server("web-01", "a.example.org", 80), Server("web-02", "b.example.org", 80))
     )
     with pytest.raises(WebstackError, match=r"10\.0\.0\.8:80 is listed for web-01 and web-02"):
-        validate.with_addresses(service, known={}, lookup=lambda _: ["10.0.0.8"])
+        validate.resolve(service, known={}, lookup=lambda _: ["10.0.0.8"])

@@ -8,14 +8,14 @@ import typing as t
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy import parse
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.apply import Clock
-from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.client import NoAnswerError
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.client import NoAnswerError, NotDynamicError
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.model import (
     RuntimeServer,
     RuntimeServers,
     Server,
     Service,
 )
-from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.plan import Pending
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.pending import Pending
 
 
 class Killed(BaseException):
@@ -28,6 +28,10 @@ class World:
     :arg steps: Every change of file or HAProxy, in order.
     :arg die_at: The number of the step that is not carried out any more.
     :arg fail_at: The number of the step that fails instead.
+    :arg reload_at: The number of the step before which somebody else reloads HAProxy.
+    :arg busy: When the last request that runs at an endpoint will have ended.
+    :arg deaths: When an endpoint dies.
+    :arg dynamic: Whether servers can be added to the running HAProxy.
     """
 
     def __init__(self, *, alive: t.Iterable[str]) -> None:
@@ -38,8 +42,12 @@ class World:
         self.running_pid: int | None = 1
         self.reload_works = True
         self.steps: list[str] = []
-        self.die_at = self.fail_at = -1
+        self.die_at = self.fail_at = self.reload_at = -1
+        self.busy: dict[str, float] = {}
+        self.deaths: dict[str, float] = {}
+        self.dynamic = True
         self.lost: list[str] = []
+        self.unchecked: set[str] = set()
         self.time = 0.0
 
     # -- what happens by itself -------------------------------------------------------------
@@ -50,17 +58,26 @@ class World:
 
     def sleep(self, seconds: float) -> None:
         self.time += seconds
+        self.alive -= {endpoint for endpoint, when in self.deaths.items() if when <= self.time}
         self._check_health()
 
     def _check_health(self) -> None:
         for name, server in (self.servers_by_name or {}).items():
             well = server.endpoint in self.alive
-            self._set(
-                name, healthy=well, checked=True, status="UP" if well else "DOWN", check="L7OK 200" if well else "L4CON"
-            )
+            if name not in self.unchecked:
+                self._set(
+                    name,
+                    healthy=well,
+                    checked=True,
+                    status="UP" if well else "DOWN",
+                    check="L7OK 200" if well else "L4CON",
+                )
 
     def _step(self, text: str) -> None:
         number = len(self.steps)
+        if number == self.reload_at:
+            self.reload_at = -1
+            self._read_file()
         if number == self.die_at:
             raise Killed
         self.steps.append(text)
@@ -69,9 +86,12 @@ class World:
 
     def _look_for_lost_requests(self) -> None:
         """A request goes wrong where a server that is dead passes for one that serves."""
-        for server in (self.servers_by_name or {}).values():
+        servers = (self.servers_by_name or {}).values()
+        for server in servers:
             if server.serving and server.endpoint not in self.alive:
                 self.lost.append(f"{self.steps[-1]}: {server.name} {server.endpoint}")
+        if servers and not any(server.serving for server in servers):
+            self.lost.append(f"{self.steps[-1]}: nobody serves")
 
     def _set(self, name: str, **changes: t.Any) -> None:
         servers = self.servers_by_name
@@ -86,6 +106,8 @@ class World:
 
     def servers(self, backend: str) -> RuntimeServers | None:
         assert backend == "web"
+        for name, server in (self.servers_by_name or {}).items():
+            self._set(name, sessions=int(self.busy.get(server.endpoint, 0) > self.time))
         return dict(self.servers_by_name) if self.servers_by_name is not None else None
 
     def set_address(self, backend: str, server: Server) -> None:
@@ -103,13 +125,46 @@ class World:
         self._set(name, healthy=health == "up")
         self._look_for_lost_requests()
 
+    def enable_checks(self, backend: str, name: str) -> None:
+        assert backend == "web"
+        self.unchecked.discard(name)
+
+    def set_weight(self, backend: str, name: str, weight: int) -> None:
+        self._step(f"{backend}/{name} weight {weight}")
+        self._set(name, weight=weight)
+
+    def add(self, backend: str, server: Server, *, options: str) -> None:
+        assert options.startswith("check ")
+        if not self.dynamic:
+            raise NotDynamicError("Backend must use a dynamic load balancing to support dynamic servers.")
+        self._step(f"add {backend}/{server.name} {server.endpoint}")
+        assert self.servers_by_name is not None
+        self.servers_by_name[server.name] = running(server, admin="maint", healthy=False)
+        self.unchecked.add(server.name)
+
+    def delete(self, backend: str, name: str) -> None:
+        self._step(f"del {backend}/{name}")
+        server = (self.servers_by_name or {}).pop(name, None)
+        if not server:
+            raise WebstackError("No such server.")
+        assert server.admin == "maint"
+        assert not server.sessions
+
     def reload(self) -> None:
         self._step("reload")
         if not self.reload_works:
             raise WebstackError("Job for haproxy.service failed.")
+        self._read_file()
+
+    def _read_file(self) -> None:
         self.running_pid = (self.running_pid or 0) + 1
         lines = parse.server_lines(self.file or "").get("web")
-        self.servers_by_name = None if lines is None else {line.name: running(line) for line in lines}
+        self.unchecked.clear()
+        self.servers_by_name = (
+            None
+            if lines is None
+            else {line.name: running(line, admin="maint" if line.state else "ready") for line in lines}
+        )
 
     # -- Store ------------------------------------------------------------------------------
 
@@ -127,7 +182,7 @@ class World:
         return None if self.journal is None else Pending.load(self.journal)
 
     def begin(self, pending: Pending) -> None:
-        self._step("begin")
+        self._step("note")
         self.journal = pending.dump()
 
     def end(self) -> None:
@@ -147,6 +202,7 @@ def running(server: Server, **changes: t.Any) -> RuntimeServer:
         admin="ready",
         check="INI",
         sessions=0,
+        weight=server.weight,
     )
     return dataclasses.replace(fresh, **changes)
 
