@@ -289,7 +289,11 @@ class BackendModule:
             plan.refuse_outage()
             if self._binary and Path(self._params["config_file"]).exists():
                 self._validate(plan)
-            return self._result(plan, changed=self._module.check_mode and plan.way != NOTHING)
+            begun = plan.way != NOTHING or self._store.pending() is not None
+            return {
+                **self._result(plan, changed=self._module.check_mode and plan.way != NOTHING),
+                "open": begun and not self._module.check_mode,
+            }
         self._require_haproxy()
         with self._store.lock(timeout=self._params["wait_timeout"]):
             return self._step(step)
@@ -338,13 +342,22 @@ class BackendModule:
 
     def _commit(self) -> Progress | None:
         at = self._balancer()
+        self._look_again(at)
         with self._put_back(at):
-            pending = self._store.pending()
-            if pending and pending.stage == PREPARED:
-                plan = self._plan()
-                plan.refuse_outage()
-                self._gate(plan, once=True)
             return commit(make_plan=self._plan, balancer=at)
+
+    def _look_again(self, at: Balancer) -> None:
+        """Ask the new servers once more, right before they get requests."""
+        pending = self._store.pending()
+        if not pending or pending.stage != PREPARED:
+            return
+        try:
+            plan = self._plan()
+            plan.refuse_outage()
+            self._gate(plan, once=True)
+        except WebstackError:
+            restore(at)
+            raise
 
     def _undo(self) -> bool:
         try:
@@ -452,7 +465,12 @@ class BackendModule:
             "servers": [_described(change) for change in plan.changes],
             "waiting": dataclasses.asdict(waiting) if waiting else None,
             "sessions_left": self._sessions_left(plan),
-            "diff": [file_diff, *([{"prepared": lines}] if lines else [])],
+            # The step before has shown it.
+            **(
+                {}
+                if self._params["step"] == "commit"
+                else {"diff": [file_diff, *([{"prepared": lines}] if lines else [])]}
+            ),
         }
 
     def _sessions_left(self, plan: Plan) -> dict[str, int]:

@@ -117,7 +117,8 @@ class AdminSocket:
             states = self.command(f"show servers state {backend}")
             if states.startswith(_NO_BACKEND):
                 return None
-            stat = self.command(f"show stat {backend} 4 -1")
+            # By its number: a frontend of the same name would answer to the name.
+            stat = self.command(f"show stat {parse.backend_id(states)} 4 -1")
             return parse.runtime_servers(states=states, stat=stat).get(backend, {})
         except NoAnswerError:
             return None

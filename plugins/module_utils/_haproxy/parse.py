@@ -102,6 +102,14 @@ def runtime_servers(*, states: str, stat: str) -> dict[str, RuntimeServers]:
     return found
 
 
+def backend_id(states: str) -> int:
+    """Take the backend's number from ``show servers state``; -1, which means all, where it has no server.
+
+    :raises WebstackError: when the reply is not what this command answers.
+    """
+    return next((int(row["be_id"]) for row in _state_rows(states)), -1)
+
+
 def info(text: str) -> dict[str, str]:
     """Read ``show info`` into its names and values.
 
