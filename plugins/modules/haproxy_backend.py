@@ -16,16 +16,21 @@ author:
 description:
   - Owns one service of the balancer, a frontend and the backend of the same name, as one file in O(config_directory)
     and in the running HAProxy, and keeps the two equal.
-  - Every server that is new or has a new address must first answer an HTTP request of the balancer itself (the gate).
-    If one does not, nothing is changed.
-  - Where addresses alone differ, the running HAProxy is changed over its admin socket, server by server
-    (drain, new address, UP by health checks of that address, ready), and the file is written afterwards,
-    without a reload. Where the set of servers or an option differs, the file is written and HAProxy reloaded.
-  - The whole configuration is checked by HAProxy before anything is changed, and file and running HAProxy
-    are compared afterwards.
-    If a step fails, the former state is put back. A run that is cut off is finished or undone by the next one.
-  - A server's address changed by hand in the running HAProxy is put right. A server drained or put into maintenance
-    by hand stays so, across a reload too, unless its address changes.
+  - A server that is new, moved or brought back gets its first request only after it has answered HTTP requests of the
+    balancer itself (the gate), has become UP by HAProxy's own health checks at its very address, and has stayed so for
+    O(gate_hold) seconds. If one does not, it is taken out again, and everything stays as it was.
+  - One that moves serves on at its old address meanwhile. It then takes no new requests, has O(drain_timeout) seconds to
+    finish those it has, and leaves. Whatever still runs after that is not cut off.
+  - Servers are added, moved, weighted, drained and removed in the running HAProxy over its admin socket, without a reload,
+    and the file is written to the same state. Where an option differs, or where HAProxy cannot change a backend at runtime
+    (O(balance) other than C(roundrobin), C(leastconn), C(first) and C(random)), the file is written and HAProxy reloaded.
+  - The whole configuration is checked by HAProxy before anything is changed, and file and running HAProxy are compared
+    afterwards. If a step fails, both are put back. A run that is cut off is finished or undone by the next one.
+  - The last healthy server is never taken away.
+  - What was changed by hand in the running HAProxy or in the file is put right. A server drained or put into maintenance
+    by hand stays so, across a reload too, unless its address changes or its O(servers[].state) says otherwise.
+  - One run at a time changes a balancer. The others wait; a run that has died keeps nobody out for longer than three
+    minutes, and the next run of the same controller not at all.
 attributes:
   check_mode:
     description: Reports what would change; the gate asks no server then, for it may not have been provisioned yet.
@@ -68,6 +73,17 @@ options:
         description: Its TCP port.
         type: int
         required: true
+      weight:
+        description: Its share of the requests, 0 to 256.
+        type: int
+        default: 1
+      state:
+        description:
+          - V(drain) gives it no new requests, also after a reload or a restart, and waits for those it has.
+          - V(ready) brings it back, through the gate.
+          - Where not given, it stays as it is.
+        type: str
+        choices: [ready, drain]
   balance:
     description:
       - How requests are spread over the servers, as HAProxy's C(balance) keyword takes it.
@@ -99,6 +115,11 @@ options:
       - Good health checks in a row until a server is UP.
     type: int
     default: 2
+  slowstart:
+    description:
+      - Seconds in which the share of a server that has come back grows to its whole.
+    type: float
+    default: 0.0
   server_options:
     description:
       - More words for HAProxy's C(default-server) line, such as V(maxconn 100).
@@ -146,6 +167,17 @@ options:
       - Seconds one answer may take.
     type: float
     default: 3.0
+  gate_hold:
+    description:
+      - Seconds for which a new or changed server must stay UP by the balancer's own health checks before it gets its
+        first request.
+    type: float
+    default: 1.5
+  drain_timeout:
+    description:
+      - Seconds for which the requests in flight on a server that leaves are waited for.
+    type: float
+    default: 30.0
   wait_timeout:
     description:
       - Seconds to wait for a server to be UP, for a reload to be done, or for another run on the same balancer to end.
@@ -171,6 +203,35 @@ options:
       - HAProxy's systemd unit.
     type: str
     default: haproxy
+  step:
+    description:
+      - V(all) does everything. The other values do a part of it, so that several balancers can take each step together, as
+        the role P(phoenix.webstack.haproxy_backend#role) has them do.
+      - V(plan) looks; V(lease) keeps other runs out; V(prepare) passes the gate and lets the new servers become UP;
+        V(commit) takes them into service; V(confirm) ends the change; V(undo) puts back what was done since V(prepare).
+    type: str
+    choices: [all, plan, lease, prepare, commit, confirm, undo]
+    default: all
+  slice:
+    description:
+      - Seconds after which a drain is handed back, to be shown and gone on with. Set by the action plugin.
+    type: float
+    default: 0.0
+  lease_owner:
+    description:
+      - What tells this run from others. Set by the action plugin.
+    type: str
+    default: ""
+  lease_holder:
+    description:
+      - The same in words. Set by the action plugin.
+    type: str
+    default: ""
+  lease_dead:
+    description:
+      - A run that is known to have ended, whose lease counts no more. Set by the action plugin.
+    type: str
+    default: ""
 seealso:
   - module: phoenix.webstack.haproxy_backend_info
 """
@@ -183,6 +244,19 @@ EXAMPLES = r"""
       - name: web-01
         address: 10.0.0.5
         port: 80
+      - name: web-02
+        address: 10.0.0.6
+        port: 80
+    gate_path: /readyz
+
+- name: Take one of them out of service
+  phoenix.webstack.haproxy_backend:
+    name: web
+    servers:
+      - name: web-01
+        address: 10.0.0.5
+        port: 80
+        state: drain
       - name: web-02
         address: 10.0.0.6
         port: 80
@@ -211,8 +285,12 @@ servers:
       description: Its port, V(null) for a removed one.
       type: int
     change:
-      description: C(unchanged), C(moved), C(added) or C(removed).
+      description: C(unchanged), C(altered), C(moved), C(added) or C(removed).
       type: str
+    notes:
+      description: What changes beside its address, such as C(weight 1 -> 5).
+      type: list
+      elements: str
     file_before:
       description: Its address and port in the file before, V(null) if it was not in there.
       type: str
@@ -225,6 +303,20 @@ gate:
   type: dict
   sample:
     web-01: HTTP 200 OK
+open:
+  description: Whether there is something to be done by the other steps.
+  returned: when O(step=plan)
+  type: bool
+waiting:
+  description: What a slice has left to wait for, V(null) at the end.
+  returned: success
+  type: dict
+sessions_left:
+  description: The requests that still run on servers which are drained, by name.
+  returned: success
+  type: dict
+  sample:
+    web-01: 2
 path:
   description: The service's file.
   returned: success

@@ -47,6 +47,16 @@ EXAMPLES = r"""
     name: web
   register: balancer
 
+- name: Publish the same service on another balancer
+  phoenix.webstack.haproxy_backend:
+    name: "{{ service.name }}"
+    bind: "{{ service.bind }}"
+    servers: "{{ service.servers }}"
+    check_path: "{{ service.check_path }}"
+  vars:
+    service: "{{ balancer.backends[0].service }}"
+  delegate_to: lb-02
+
 - name: Refuse to go on without a second healthy server
   ansible.builtin.assert:
     that: balancer.backends | map(attribute='servers') | flatten | selectattr('serving') | length > 1
@@ -91,9 +101,15 @@ backends:
       type: str
     drift:
       description:
-        - A sentence for everything in which file and running HAProxy differ, and for every server taken out by hand.
+        - A sentence for everything in which file and running HAProxy differ, for every server taken out by hand, and
+          for a file of this collection that was edited by hand.
       type: list
       elements: str
+    service:
+      description:
+        - The parameters of M(phoenix.webstack.haproxy_backend) that give this very file, V(null) for a backend that is
+          not this collection's, or not any more.
+      type: dict
     servers:
       description: Its servers.
       type: list
@@ -107,6 +123,9 @@ backends:
           type: str
         port:
           description: The port that belongs to it.
+          type: int
+        weight:
+          description: Its share of the requests.
           type: int
         file_address:
           description: Address and port in the file, V(null) if it is not in there.

@@ -5,18 +5,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 from pathlib import Path
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy import parse
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.client import AdminSocket, NoAnswerError
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.model import (
+    DRAIN,
     READY,
     RuntimeServer,
     RuntimeServers,
     Server,
+    Service,
+    is_guest,
 )
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.process import find_process
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.render import is_edited, is_ours, read_back
 
 
 def observe(*, runtime: AdminSocket, config_file: str, config_directory: str) -> dict[str, t.Any]:
@@ -36,21 +41,31 @@ def observe(*, runtime: AdminSocket, config_file: str, config_directory: str) ->
     }
 
 
-def read_files(*, config_file: str, config_directory: str) -> dict[str, tuple[str, list[Server]]]:
+@dataclasses.dataclass(frozen=True)
+class File:
+    """A configuration file, as far as one backend is concerned."""
+
+    path: str
+    text: str
+    servers: list[Server]
+
+
+def read_files(*, config_file: str, config_directory: str) -> dict[str, File]:
     """Find the backends of all configuration files, each with its file and its servers."""
     directory = Path(config_directory)
     others = sorted(directory.glob("[!.]*.cfg")) if directory.is_dir() else []
-    found: dict[str, tuple[str, list[Server]]] = {}
+    found: dict[str, File] = {}
     for path in [Path(config_file), *others]:
         if path.is_file():
-            for name, servers in parse.server_lines(path.read_text(encoding="utf-8")).items():
-                found[name] = (str(path), servers)
+            text = path.read_text(encoding="utf-8")
+            for name, servers in parse.server_lines(text).items():
+                found[name] = File(path=str(path), text=text, servers=servers)
     return found
 
 
 def compare(
     *,
-    files: t.Mapping[str, tuple[str, list[Server]]],
+    files: t.Mapping[str, File],
     running: t.Mapping[str, RuntimeServers] | None,
 ) -> list[dict[str, t.Any]]:
     """Put files and runtime side by side, backend by backend.
@@ -63,15 +78,35 @@ def compare(
     ]
 
 
-def _backend(name: str, *, file: tuple[str, list[Server]] | None, running: RuntimeServers | None) -> dict[str, t.Any]:
-    in_file = {server.name: server for server in file[1]} if file else {}
+def _backend(name: str, *, file: File | None, running: RuntimeServers | None) -> dict[str, t.Any]:
+    in_file = {server.name: server for server in file.servers} if file else {}
     names = [*in_file, *(each for each in (running or {}) if each not in in_file)]
     servers = [_server(each, in_file=in_file.get(each), running=(running or {}).get(each)) for each in names]
+    ours = file is not None and is_ours(file.text)
+    drift = [f"{Path(file.path).name}: edited by hand"] if file and is_edited(file.text) else []
+    for each in names if running is not None else ():
+        drift += _drift(each, in_file=in_file.get(each), running=(running or {}).get(each), ours=ours)
+    service = read_back(file.text, name) if file and ours else None
     return {
         "name": name,
-        "file": file[0] if file else None,
-        "drift": [] if running is None else [sentence for server in servers for sentence in _drift(server)],
+        "file": file.path if file else None,
+        "drift": drift,
         "servers": servers,
+        "service": _parameters(service) if service else None,
+    }
+
+
+def _parameters(service: Service) -> dict[str, t.Any]:
+    """Give a service as the parameters of the module haproxy_backend."""
+    return {
+        **dataclasses.asdict(service),
+        "bind": list(service.bind),
+        "frontend_options": list(service.frontend_options),
+        "backend_options": list(service.backend_options),
+        "servers": [
+            {name: value for name, value in dataclasses.asdict(server).items() if value is not None}
+            for server in service.servers
+        ],
     }
 
 
@@ -81,6 +116,7 @@ def _server(name: str, *, in_file: Server | None, running: RuntimeServer | None)
         "name": name,
         "address": now.address,
         "port": now.port,
+        "weight": now.weight,
         "file_address": in_file.endpoint if in_file else None,
         "runtime_address": running.endpoint if running else None,
         "status": running.status if running else None,
@@ -92,16 +128,23 @@ def _server(name: str, *, in_file: Server | None, running: RuntimeServer | None)
     }
 
 
-def _drift(server: t.Mapping[str, t.Any]) -> t.Iterator[str]:
-    name, in_file, running = server["name"], server["file_address"], server["runtime_address"]
+def _drift(name: str, *, in_file: Server | None, running: RuntimeServer | None, ours: bool) -> t.Iterator[str]:
+    if in_file is None:
+        where = running.endpoint if running else ""
+        what = "left by a run that was cut off" if is_guest(name) else "in no file"
+        yield f"{name}: {where} in the running HAProxy, {what}"
+        return
     if running is None:
-        yield f"{name}: {in_file} in the file, unknown to the running HAProxy"
-    elif in_file is None:
-        yield f"{name}: {running} in the running HAProxy, in no file"
-    elif in_file != running:
-        yield f"{name}: {in_file} in the file, {running} in the running HAProxy"
-    if server["admin"] not in (None, READY):
-        yield f"{name}: set to {server['admin']} by hand"
+        yield f"{name}: {in_file.endpoint} in the file, unknown to the running HAProxy"
+        return
+    if in_file.endpoint != running.endpoint:
+        yield f"{name}: {in_file.endpoint} in the file, {running.endpoint} in the running HAProxy"
+    # A file of others may give the weight elsewhere.
+    if ours and in_file.weight != running.weight:
+        yield f"{name}: weight {in_file.weight} in the file, {running.weight} in the running HAProxy"
+    # Taken out of service by this collection, it is so in both.
+    if (running.admin == READY) == (in_file.state == DRAIN):
+        yield f"{name}: set to {running.admin} by hand"
 
 
 def _running(runtime: AdminSocket) -> dict[str, RuntimeServers] | None:

@@ -60,6 +60,19 @@ def split_endpoint(text: str) -> tuple[str, int]:
     return address.strip("[]"), int(port)
 
 
+def sections(text: str) -> dict[tuple[str, str], list[str]]:
+    """Take a configuration text apart: the lines of each section, by its keyword and its name."""
+    found: dict[tuple[str, str], list[str]] = {}
+    lines: list[str] = []
+    for line in text.splitlines():
+        words = line.split()
+        if words and words[0] in _SECTIONS:
+            lines = found.setdefault((words[0], words[1] if len(words) > 1 else ""), [])
+        elif words and not words[0].startswith("#"):
+            lines.append(line.strip())
+    return found
+
+
 def server_lines(text: str) -> dict[str, list[Server]]:
     """Find the servers a configuration text names, by backend (or listen section), in their order."""
     found: dict[str, list[Server]] = {}

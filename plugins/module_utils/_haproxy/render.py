@@ -9,6 +9,7 @@ import hashlib
 import re
 import typing as t
 
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy import parse
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.model import DRAIN, Server, Service
 
 _HEADER = """\
@@ -16,6 +17,21 @@ _HEADER = """\
 # The running HAProxy holds the same servers; edits by hand are undone.
 # Checksum: {checksum}
 """
+# The lines of the two sections that are not the caller's own.
+_LINES = [
+    re.compile(pattern)
+    for pattern in (
+        r"option (idle-close-on-response|forwardfor|httpchk)",
+        r"default_backend \S+",
+        r"balance (?P<balance>.+)",
+        r"http-check send meth GET uri (?P<path>\S+) ver HTTP/1\.1 hdr Host (?P<host>\S+)",
+        r"http-check expect status 200-299",
+        r"http-request disable-l7-retry unless METH_GET or METH_OPTIONS",
+        r"default-server check inter (?P<interval>\d+)ms fastinter \d+ms downinter \d+ms"
+        r" fall (?P<fall>\d+) rise (?P<rise>\d+) observe layer4 on-error mark-down"
+        r"( slowstart (?P<slowstart>\d+)ms)?( (?P<options>.+))?",
+    )
+]
 _CHECKSUM = re.compile(r"^# Checksum: ([0-9a-f]+)$", re.MULTILINE)
 
 
@@ -44,6 +60,39 @@ def is_edited(text: str) -> bool:
 def same_options(one: str | None, other: str | None) -> bool:
     """Tell whether two files differ in their servers at most."""
     return _options(one) == _options(other)
+
+
+def read_back(text: str, name: str) -> Service | None:
+    """Turn what `render` has written into the service again; None where it is not all of that any more."""
+    parts = parse.sections(text)
+    frontend, backend = list(parts.get(("frontend", name), [])), list(parts.get(("backend", name), []))
+    facts: dict[str, t.Any] = {}
+    for line in [*frontend, *backend]:
+        for pattern in _LINES:
+            found = pattern.fullmatch(line)
+            if found:
+                facts.update({key: value for key, value in found.groupdict().items() if value is not None})
+                (frontend if line in frontend else backend).remove(line)
+    bind = tuple(line.partition(" ")[2] for line in frontend if line.startswith("bind "))
+    try:
+        service = Service(
+            name=name,
+            bind=bind,
+            servers=tuple(parse.server_lines(text).get(name, [])),
+            balance=facts["balance"],
+            check_path=facts["path"],
+            check_host=facts["host"],
+            check_interval=int(facts["interval"]) / 1000,
+            check_fall=int(facts["fall"]),
+            check_rise=int(facts["rise"]),
+            slowstart=int(facts.get("slowstart", 0)) / 1000,
+            server_options=facts.get("options", ""),
+            frontend_options=tuple(line for line in frontend if not line.startswith("bind ")),
+            backend_options=tuple(line for line in backend if not line.startswith("server ")),
+        )
+    except KeyError:
+        return None
+    return service if same_options(render(service), text) else None
 
 
 def server_line(server: Server) -> str:

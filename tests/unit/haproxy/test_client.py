@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
-from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.client import AdminSocket, NoAnswerError
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.client import (
+    AdminSocket,
+    NoAnswerError,
+    NotDynamicError,
+)
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.model import Server
 
 SERVER = Server("web-01", "10.0.0.5", 80)
@@ -76,6 +80,41 @@ def test_a_change_of_state(listener: Listener, admin: AdminSocket) -> None:
     listener.answer = b"Permission denied\n\n"
     with pytest.raises(WebstackError, match="refused `set server web/web-01 state ready`: Permission denied"):
         admin.set_state("web", "web-01", "ready")
+
+
+def test_a_server_is_added(listener: Listener, admin: AdminSocket) -> None:
+    listener.answer = b"New server registered.\n\n"
+    admin.add("web", SERVER, options="check inter 1s")
+    assert listener.commands == ["add server web/web-01 10.0.0.5:80 check inter 1s weight 1\n"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        ("Backend must use a dynamic load balancing to support dynamic servers.\n", NotDynamicError),
+        ("'cookie' option is not accepted for dynamic server\n\n", NotDynamicError),
+        ("Already exists a server with the same name in backend.\n\n", WebstackError),
+        ("", WebstackError),
+    ],
+)
+def test_a_server_is_not_added(listener: Listener, admin: AdminSocket, answer: str, kind: type[WebstackError]) -> None:
+    listener.answer = answer.encode()
+    with pytest.raises(WebstackError, match="HAProxy refused `add server web/web-01") as caught:
+        admin.add("web", SERVER, options="check")
+    assert type(caught.value) is kind
+
+
+def test_a_server_is_deleted(listener: Listener, admin: AdminSocket) -> None:
+    listener.answer = b"Server deleted.\n\n"
+    admin.delete("web", "web-01")
+    listener.answer = b"Only servers in maintenance mode can be deleted.\n"
+    with pytest.raises(WebstackError, match="Only servers in maintenance"):
+        admin.delete("web", "web-01")
+
+
+def test_a_backend_that_is_not_there(listener: Listener, admin: AdminSocket) -> None:
+    listener.answer = b"Can't find backend.\n\n"
+    assert admin.servers("web") is None
 
 
 def test_nobody_listens(admin: AdminSocket) -> None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import dataclasses
+
+import pytest
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy import parse
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.model import Server, Service
-from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.render import render
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.render import is_edited, read_back, render
 
 SERVICE = Service(
     name="web",
@@ -44,6 +47,31 @@ fall 2 rise 2 observe layer4 on-error mark-down maxconn 100
     server web-02 [2001:db8::6]:8080
 """
     )
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        SERVICE,
+        dataclasses.replace(
+            SERVICE, server_options="", slowstart=2.5, balance="random(2)", check_host="www.example.org"
+        ),
+        dataclasses.replace(
+            SERVICE,
+            servers=(Server("web-01", "10.0.0.5", 80, weight=9), Server("web-02", "10.0.0.6", 80, state="drain")),
+        ),
+    ],
+)
+def test_the_service_is_read_back_from_its_file(service: Service) -> None:
+    assert read_back(render(service), service.name) == service
+
+
+def test_a_file_with_somebody_elses_lines_is_no_service_of_ours() -> None:
+    text = render(SERVICE).replace("option forwardfor", "")
+    assert is_edited(text)
+    assert read_back(text, "web") is None
+    assert not is_edited(render(SERVICE))
+    assert not is_edited("backend web\n")
 
 
 def test_what_is_written_is_read_again() -> None:
