@@ -13,7 +13,7 @@ lab := python tests/lab/lab.py --lab $(LAB)
 run := python tools/run_tests.py --jobs $(JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps lock lint unit sanity molecule e2e test build demo bench-rebuild bench-guard faults lab-up lab-down lab-shell clean
+.PHONY: help deps lock lint unit sanity molecule e2e test build demo bench-rebuild bench-guard bench-repoint faults lab-up lab-down lab-shell clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ bench-rebuild: deps  ## Measure how long a rebuild takes
 
 bench-guard: deps  ## Measure what the guard of SSH costs, and whether a storm of faults leaks (ARGS="--minutes 2")
 	@python tests/bench/guard.py $(ARGS)
+
+bench-repoint: deps  ## Count what a repoint loses (ARGS="--suite 13 --scenario swap" for a part)
+	@python tests/bench/repoint.py $(ARGS)
 
 faults: deps  ## Lock admins out in every way we know (FAULT=U06 OS=13 for some, GUARD=no: unguarded)
 	@python -m tests.faults $(addprefix --fault=,$(FAULT)) $(addprefix --os=,$(OS)) $(addprefix --guard=,$(GUARD)) $(ARGS)

@@ -17,18 +17,21 @@ description:
   - Owns one service of the balancer, a frontend and the backend of the same name, as one file in O(config_directory)
     and in the running HAProxy, and keeps the two equal.
   - A server that is new, moved or brought back gets its first request only after it has answered HTTP requests of the
-    balancer itself (the gate), has become UP by HAProxy's own health checks at its very address, and has stayed so for
-    O(gate_hold) seconds. If one does not, it is taken out again, and everything stays as it was.
-  - One that moves serves on at its old address meanwhile. It then takes no new requests, has O(drain_timeout) seconds to
-    finish those it has, and leaves. Whatever still runs after that is not cut off.
-  - Servers are added, moved, weighted, drained and removed in the running HAProxy over its admin socket, without a reload,
-    and the file is written to the same state. Where an option differs, or where HAProxy cannot change a backend at runtime
-    (O(balance) other than C(roundrobin), C(leastconn), C(first) and C(random)), the file is written and HAProxy reloaded.
-  - The whole configuration is checked by HAProxy before anything is changed, and file and running HAProxy are compared
-    afterwards. If a step fails, both are put back. A run that is cut off is finished or undone by the next one.
+    balancer itself (the gate), has become UP by HAProxy's own health checks at its very address, and has stayed so
+    for O(gate_hold) seconds. If one does not, it is taken out again, and everything stays as it was.
+  - One that moves serves on at its old address meanwhile. It then takes no new requests, has O(drain_timeout) seconds
+    to finish those it has, and leaves. Whatever still runs after that is not cut off.
+  - Servers are added, moved, weighted, drained and removed in the running HAProxy over its admin socket, without a
+    reload, and the file is written to the same state. Where an option differs, or where HAProxy cannot change a
+    backend at runtime (O(balance) other than C(roundrobin), C(leastconn), C(first) and C(random)), the file is
+    written and HAProxy reloaded.
+  - The whole configuration is checked by HAProxy before anything is changed, and file and running HAProxy are
+    compared afterwards. If a step fails, both are put back. A run that is cut off is finished or undone by the next
+    one.
   - The last healthy server is never taken away.
-  - What was changed by hand in the running HAProxy or in the file is put right. A server drained or put into maintenance
-    by hand stays so, across a reload too, unless its address changes or its O(servers[].state) says otherwise.
+  - What was changed by hand in the running HAProxy or in the file is put right. A server drained or put into
+    maintenance by hand stays so, across a reload too, unless its address changes or its O(servers[].state) says
+    otherwise.
   - One run at a time changes a balancer. The others wait; a run that has died keeps nobody out for longer than three
     minutes, and the next run of the same controller not at all.
 attributes:
@@ -205,8 +208,8 @@ options:
     default: haproxy
   step:
     description:
-      - V(all) does everything. The other values do a part of it, so that several balancers can take each step together, as
-        the role P(phoenix.webstack.haproxy_backend#role) has them do.
+      - V(all) does everything. The other values do a part of it, so that several balancers can take each step together,
+        as the role P(phoenix.webstack.haproxy_backend#role) has them do.
       - V(plan) looks; V(lease) keeps other runs out; V(prepare) passes the gate and lets the new servers become UP;
         V(commit) takes them into service; V(confirm) ends the change; V(undo) puts back what was done since V(prepare).
     type: str

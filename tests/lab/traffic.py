@@ -24,12 +24,14 @@ import threading
 import time
 import typing as t
 import urllib.parse
+import uuid
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 SERVER_HEADER = "X-Served-By"
 EXAMPLES = 20
 BODY = b"x" * 1024
+SLOW_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Mix:
     :arg idle: Keep-alive with a second's rest after each answer, the kind that a reload cuts off.
     :arg post: POST with a body, each on a new connection.
     :arg download: Long answers, read to their end.
+    :arg arrivals: New users per second, who come whether or not those before them have been served: one GET each, on a
+        new connection. The others ask again only once they have their answer.
     """
 
     keep_alive: int = 2
@@ -48,12 +52,14 @@ class Mix:
     idle: int = 1
     post: int = 0
     download: int = 0
+    arrivals: int = 0
 
 
 @dataclass
 class Result:
     """What the clients have seen.
 
+    :arg slow: Good answers that took longer than `SLOW_SECONDS`; a download is not meant to be fast.
     :arg servers: Answers by the name in the header ``X-Served-By``.
     :arg examples: The first failures: seconds since the start, kind of client, what happened.
     """
@@ -62,6 +68,7 @@ class Result:
     seconds: float = 0.0
     requests: int = 0
     failed: int = 0
+    slow: int = 0
     servers: dict[str, int] = field(default_factory=dict)
     kinds: dict[str, int] = field(default_factory=dict)
     latency_ms: dict[str, float] = field(default_factory=dict)
@@ -102,11 +109,15 @@ class Traffic:
             "post": lambda: self._fresh("post", "POST", path),
             "download": lambda: self._fresh("download", "GET", download_path),
         }
+        numbers = asdict(mix or Mix())
+        rate = numbers.pop("arrivals")
         self._threads = [
             threading.Thread(target=clients[kind], daemon=True)
-            for kind, number in asdict(mix or Mix()).items()
+            for kind, number in numbers.items()
             for _each in range(number)
         ]
+        if rate:
+            self._threads.append(threading.Thread(target=lambda: self._arrive(path, rate=rate), daemon=True))
 
     def __enter__(self) -> Traffic:
         self._started = time.monotonic()
@@ -151,6 +162,22 @@ class Traffic:
             self._stopped.wait(rest)
         connection.close()
 
+    def _arrive(self, path: str, *, rate: int) -> None:
+        users: list[threading.Thread] = []
+        started, number = time.monotonic(), 0
+        while not self._stopped.wait(max(0.0, started + number / rate - time.monotonic())):
+            users = [user for user in users if user.is_alive()]
+            users.append(threading.Thread(target=lambda: self._visit(path), daemon=True))
+            users[-1].start()
+            number += 1
+        for user in users:
+            user.join()
+
+    def _visit(self, path: str) -> None:
+        connection = self._connection()
+        self._ask(connection, kind="arrivals", method="GET", path=path)
+        connection.close()
+
     # -- one request ------------------------------------------------------------------------
 
     def _connection(self) -> http.client.HTTPConnection:
@@ -160,7 +187,9 @@ class Traffic:
         started = time.monotonic()
         failure, server = "", ""
         try:
-            connection.request(method, path, body=BODY if method == "POST" else None)
+            # A POST has a name, by which a server's log shows whether it was carried out twice.
+            headers = {"X-Request-ID": uuid.uuid4().hex} if method == "POST" else {}
+            connection.request(method, path, body=BODY if method == "POST" else None, headers=headers)
             response = connection.getresponse()
             response.read()
             server = response.getheader(SERVER_HEADER, "")
@@ -177,6 +206,7 @@ class Traffic:
             self._kinds[kind] += 1
             if kind != "download":
                 self._latencies.append(seconds)
+                self._result.slow += not failure and seconds > SLOW_SECONDS
             if server:
                 self._servers[server] += 1
             if failure:
