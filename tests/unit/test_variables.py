@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import typing as t
+
+import pytest
+from ansible.errors import AnsibleFilterError
 from ansible_collections.phoenix.webstack.plugins.filter.backend_servers import backend_servers
 from ansible_collections.phoenix.webstack.plugins.module_utils._variables import Misspelling, find_misspelt
 
@@ -37,3 +41,31 @@ def test_the_balancers_servers_come_from_the_inventory_alone() -> None:
         {"name": "web-02", "address": "192.0.2.12", "port": 8080},
         {"name": "web-03", "address": "web-03", "port": 80},
     ]
+
+
+PAIR = {"web-01": {"ansible_host": "192.0.2.11", "webstack_weight": "5"}, "web-02": {"ansible_host": "192.0.2.12"}}
+
+
+@pytest.mark.parametrize(
+    ("drain", "restore", "states"),
+    [
+        ("web-01", (), ["drain", None]),
+        ("web-01, web-02", "", ["drain", "drain"]),
+        (["web-02"], "web-01", ["ready", "drain"]),
+        ([], [], [None, None]),
+    ],
+)
+def test_servers_are_drained_and_restored_by_name(drain: t.Any, restore: t.Any, states: list[str | None]) -> None:
+    servers = backend_servers(list(PAIR), PAIR, drain=drain, restore=restore)
+    assert [server.get("state") for server in servers] == states
+    assert [server.get("weight") for server in servers] == [5, None]
+
+
+def test_a_name_that_there_is_not_is_no_server_to_drain() -> None:
+    with pytest.raises(AnsibleFilterError, match=r"`web-1` is no web server of the inventory .* Did you mean web-01\?"):
+        backend_servers(list(PAIR), PAIR, drain="web-1")
+
+
+def test_a_server_is_not_drained_and_restored_at_once() -> None:
+    with pytest.raises(AnsibleFilterError, match="`web-01` cannot be drained and restored at once"):
+        backend_servers(list(PAIR), PAIR, drain="web-01", restore="web-01")
