@@ -154,10 +154,12 @@ class Plan:
         }
         if not serving or self.gated or stay.intersection(serving) or self.recover:
             return
-        names = " and ".join(serving)
+        what, them = (
+            ("is the last healthy server", "it") if len(serving) == 1 else ("are the last healthy servers", "them")
+        )
         raise WebstackError(
-            f"{names} {'is the last healthy server' if len(serving) == 1 else 'are the last healthy servers'} of"
-            f" {self.service.name} on this balancer: without it, nobody would be served. Nothing was changed."
+            f"{' and '.join(serving)} {what} of {self.service.name} on this balancer: without {them}, nobody would be"
+            " served. Nothing was changed."
             " Next: bring another server back first; to see them all: ansible balancers -b -m"
             " phoenix.webstack.haproxy_backend_info"
         )
