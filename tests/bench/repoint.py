@@ -55,7 +55,6 @@ CLIENTS = {"keep-alive": 3, "fresh": 3, "idle": 2, "post": 2, "download": 2}
 # Those who are there when a server dies.
 MOURNERS = {"keep-alive": 4, "fresh": 4, "idle": 2, "post": 2, "download": 1, "arrivals": 100}
 DEATH_SECONDS = 12.0
-PAUSE = 0.005
 # A second process of Debian's own configuration, on another port, before the same servers.
 STOCK_PORT = 81
 STOCK_SERVICE = """
@@ -137,10 +136,11 @@ class Outcome:
 class Bench:
     """A balancer before three web servers, and users who ask it."""
 
-    def __init__(self, *, suite: str, seconds: float) -> None:
+    def __init__(self, *, suite: str, seconds: float, pause: float) -> None:
         """Name the hosts; nothing is started yet."""
         self.suite = suite
         self.seconds = seconds
+        self.pause = pause
         self.lab = labs.Lab(f"repoint-{suite}", CACHE / "labs" / f"repoint-{suite}")
         self.inventory = self.lab.folder / "inventory"
         self.runs: list[float] = []
@@ -313,7 +313,7 @@ class Bench:
                 f"--url=http://{self.address['lb-01']}:{port}/",
             ]
             command += [f"--{kind}={number}" for kind, number in (clients or CLIENTS).items()]
-            command += [f"--pause={PAUSE}", f"--until-file={stop}", f"--json={result}"]
+            command += [f"--pause={self.pause}", f"--until-file={stop}", f"--json={result}"]
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
             try:
                 time.sleep(1.0)
@@ -444,6 +444,18 @@ def many(bench: Bench) -> None:
     bench.shell("lb-01", "rm /etc/haproxy/conf.d/other-*.cfg; systemctl reload haproxy")
 
 
+def two(bench: Bench) -> None:
+    """Two runs at once want the server in two places; one waits for the other, and the last one has its way."""
+    places = [(bench.address["web-03"], 80), (bench.address["web-03"], 8080)]
+    runs = [bench.start("repoint_balancer", servers={**bench.here, "web-01": place}) for place in places]
+    outputs = [process.communicate()[0] for process in runs]
+    for process, output in zip(runs, outputs, strict=True):
+        _require(process.returncode == 0, output)
+    _require(any("waits for another run" in output for output in outputs), "\n".join(outputs))
+    first = next(number for number, output in enumerate(outputs) if "waits for another run" not in output)
+    bench.here = {**bench.here, "web-01": places[1 - first]}
+
+
 SCENARIOS: dict[str, Callable[[Bench], None]] = {
     "swap": swap,
     "dead": dead,
@@ -455,6 +467,7 @@ SCENARIOS: dict[str, Callable[[Bench], None]] = {
     "option": option,
     "reloaded": reloaded,
     "killed": killed,
+    "two": two,
     "twenty": twenty,
     "many": many,
 }
@@ -605,13 +618,14 @@ def main() -> int:
     parser.add_argument("--suite", action="append", choices=("12", "13"), help="default: both")
     parser.add_argument("--scenario", action="append", choices=[*SCENARIOS, "ways", "death"], help="default: all")
     parser.add_argument("--seconds", type=float, default=15.0, help="least length of each stretch of traffic")
+    parser.add_argument("--pause", type=float, default=0.005, help="seconds between two requests of one client")
     parser.add_argument("--keep", action="store_true", help="leave the lab up, and use one that is")
     arguments = parser.parse_args()
     outcomes: list[Outcome] = []
     others: list[Outcome] = []
     deaths: list[str] = []
     for suite in arguments.suite or ("12", "13"):
-        bench = Bench(suite=suite, seconds=arguments.seconds)
+        bench = Bench(suite=suite, seconds=arguments.seconds, pause=arguments.pause)
         try:
             print(f"repoint: Debian {suite}: provisioning", flush=True)
             bench.prepare(anew=not arguments.keep)
