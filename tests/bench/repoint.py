@@ -5,7 +5,8 @@
 Clients of every kind (see tests/lab/traffic.py) ask the balancer all the time while a scenario runs: a swap of a
 server, a swap that must not succeed, a run that is killed. Every answer that is not a 2xx, is cut off or does not come
 is lost. Each scenario also says what has to be true at its end. `ways` compares with other ways in the same run, and
-`death` lets a server die behind this collection's settings and behind Debian's at the same time.
+`death` lets a server die behind this collection's settings and behind Debian's at the same time; `settings` does so
+behind each of these settings, added one after the other.
 
 Numbers are of one run on one machine; only zero, and ratios within a run, say anything.
 """
@@ -26,7 +27,7 @@ import time
 import typing as t
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,17 +55,37 @@ server {{
 CLIENTS = {"keep-alive": 3, "fresh": 3, "idle": 2, "post": 2, "download": 2}
 # Those who are there when a server dies.
 MOURNERS = {"keep-alive": 4, "fresh": 4, "idle": 2, "post": 2, "download": 1, "arrivals": 100}
+FEW_MOURNERS = {"keep-alive": 1, "fresh": 1, "idle": 1, "post": 1, "download": 0, "arrivals": 40}
 DEATH_SECONDS = 12.0
-# A second process of Debian's own configuration, on another port, before the same servers.
+# Who has waited so long for an answer has gone.
+PATIENCE_SECONDS = 5.0
+# Debian's own configuration, and what is added to it one after the other: lines of the defaults, lines of the
+# backend, words of the servers. Each is served by a process of its own, on its own port, before the same servers.
 STOCK_PORT = 81
-STOCK_SERVICE = """
+SETTINGS_PORT = 8201
+HTTP_CHECK = "option httpchk\nhttp-check send meth GET uri /healthz ver HTTP/1.1 hdr Host localhost"
+QUICK = "inter 1s fastinter 250ms downinter 250ms fall 2 rise 2"
+SETTINGS = (
+    ("Debian's configuration", "", "", ""),
+    ("option redispatch 1, retries 3", "option redispatch 1\nretries 3", "", ""),
+    ("HTTP check each second, connect 1s", "timeout connect 1s\ntimeout check 1s", HTTP_CHECK, QUICK),
+    ("observe layer4, on-error mark-down", "", "", "observe layer4 on-error mark-down"),
+    (
+        "retry-on …, timeout server 3s",
+        "retry-on conn-failure empty-response response-timeout\ntimeout server 3s",
+        "http-request disable-l7-retry unless METH_GET or METH_OPTIONS",
+        "",
+    ),
+)
+SERVICE = """
 frontend web
     bind *:{port}
     default_backend web
 backend web
     balance roundrobin
-    server web-01 {web_01}:80 check
-    server web-02 {web_02}:80 check
+    {backend}
+    server web-01 {web_01}:80 check {words}
+    server web-02 {web_02}:80 check {words}
 """
 # 49 services beside the one that moves.
 OTHERS = """
@@ -156,8 +177,7 @@ class Bench:
         """
         if not anew and self.lab.hosts():
             self.address = {name: self.lab.addresses(name)[0] for name in HOSTS}
-            self.here = self.home()
-            self.playbook("repoint_balancer")
+            self.playbook("provision_balancer", servers=self.home())
             return
         labs.up(self.lab, [labs.Host(name, f"lab/debian:{self.suite}") for name in HOSTS])
         labs.write_inventory(self.lab, self.inventory)
@@ -170,7 +190,7 @@ class Bench:
         self.install("lb-01", "haproxy")
         self.on("lb-01", "cp", "/etc/haproxy/haproxy.cfg", "/root/stock.cfg")
         self.copy(ADMIN, "lb-01", "/root/admin.py")
-        self.playbook("provision_balancer", "-e", "provision_balancer_hosts=lb-01", servers=self.home())
+        self.playbook("provision_balancer", servers=self.home())
         fetch_community_general()
 
     def home(self) -> dict[str, tuple[str, int]]:
@@ -272,17 +292,20 @@ class Bench:
         if running != {name: (address, port, "0") for name, (address, port) in self.here.items()}:
             raise LabError(f"the running HAProxy is not as it should be: {running}, wanted {self.here}")
 
-    def serve_stock(self) -> None:
-        """Run Debian's own configuration beside, on another port, before the same servers."""
-        service = STOCK_SERVICE.format(port=STOCK_PORT, web_01=self.address["web-01"], web_02=self.address["web-02"])
-        script = "sed 's,/run/haproxy/admin.sock,/run/haproxy/stock.sock,' /root/stock.cfg > /root/stock-run.cfg"
-        self.shell("lb-01", script)
-        self.on("lb-01", "tee", "-a", "/root/stock-run.cfg", stdin=service.encode())
-        self.shell(
-            "lb-01",
-            "pgrep -f stock-run.cfg >/dev/null || haproxy -D -f /root/stock-run.cfg; ufw allow 81/tcp >/dev/null",
+    def serve(self, port: int, *, defaults: str = "", backend: str = "", words: str = "") -> None:
+        """Run a HAProxy with Debian's configuration, and what is added to it, on another port."""
+        service = SERVICE.format(
+            port=port,
+            backend=backend,
+            words=words,
+            web_01=self.address["web-01"],
+            web_02=self.address["web-02"],
         )
-        time.sleep(3.0)
+        file, pid = f"/root/port-{port}.cfg", f"/run/port-{port}.pid"
+        self.shell("lb-01", f"sed 's,/run/haproxy/admin.sock,/run/haproxy/{port}.sock,' /root/stock.cfg > {file}")
+        self.on("lb-01", "tee", "-a", file, stdin=f"{defaults}\n{service}".encode())
+        self.shell("lb-01", f"kill $(cat {pid}) 2>/dev/null; haproxy -D -p {pid} -f {file} 2>/dev/null")
+        self.shell("lb-01", f"ufw allow {port}/tcp >/dev/null; curl -sSf http://127.0.0.1:{port}/ >/dev/null")
 
     def forget_ids(self) -> None:
         """Begin the count of POSTs anew."""
@@ -313,7 +336,12 @@ class Bench:
                 f"--url=http://{self.address['lb-01']}:{port}/",
             ]
             command += [f"--{kind}={number}" for kind, number in (clients or CLIENTS).items()]
-            command += [f"--pause={self.pause}", f"--until-file={stop}", f"--json={result}"]
+            command += [
+                f"--pause={self.pause}",
+                f"--timeout={PATIENCE_SECONDS}",
+                f"--until-file={stop}",
+                f"--json={result}",
+            ]
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
             try:
                 time.sleep(1.0)
@@ -563,7 +591,8 @@ def compare_deaths(bench: Bench) -> list[str]:
 
     :returns: One line for each death: the lost requests of both, and the POSTs that were carried out twice.
     """
-    bench.serve_stock()
+    bench.serve(STOCK_PORT)
+    time.sleep(3.0)
     lines = []
     for name, die in DEATHS.items():
         bench.forget_ids()
@@ -584,6 +613,32 @@ def compare_deaths(bench: Bench) -> list[str]:
             f" ({100 * lost / max(1, lost_by_stock):.1f} %); POSTs carried out twice: {bench.repeated_posts()}"
         )
         print(lines[-1], flush=True)
+    return lines
+
+
+def compare_settings(bench: Bench) -> list[str]:
+    """Add the settings that hide a dying server to Debian's one after the other, and let a server die behind them all.
+
+    :returns: One line for each death and setting.
+    """
+    defaults = backend = words = ""
+    for port, (_name, *more) in enumerate(SETTINGS, SETTINGS_PORT):
+        defaults, backend, words = (f"{old}\n{new}" for old, new in zip((defaults, backend, words), more, strict=True))
+        bench.serve(port, defaults=defaults, backend=backend, words=words.replace("\n", " "))
+    time.sleep(3.0)
+    lines = []
+    for name, die in DEATHS.items():
+        found: list[list[Outcome]] = [[] for _setting in SETTINGS]
+        with ExitStack() as users:
+            for port, outcomes in enumerate(found, SETTINGS_PORT):
+                label = f"{name}, {SETTINGS[port - SETTINGS_PORT][0]}"
+                users.enter_context(bench.users(label, outcomes, port=port, clients=FEW_MOURNERS))
+            time.sleep(2.0)
+            revive = die(bench)
+            time.sleep(DEATH_SECONDS)
+            revive()
+            time.sleep(3.0)
+        lines += [str(outcomes[0]) for outcomes in found]
     return lines
 
 
@@ -618,7 +673,9 @@ def main() -> int:
         description=textwrap.dedent(__doc__ or ""), formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--suite", action="append", choices=("12", "13"), help="default: both")
-    parser.add_argument("--scenario", action="append", choices=[*SCENARIOS, "ways", "death"], help="default: all")
+    parser.add_argument(
+        "--scenario", action="append", choices=[*SCENARIOS, "ways", "death", "settings"], help="default: all"
+    )
     parser.add_argument("--seconds", type=float, default=15.0, help="least length of each stretch of traffic")
     parser.add_argument("--pause", type=float, default=0.005, help="seconds between two requests of one client")
     parser.add_argument("--keep", action="store_true", help="leave the lab up, and use one that is")
@@ -631,11 +688,13 @@ def main() -> int:
         try:
             print(f"repoint: Debian {suite}: provisioning", flush=True)
             bench.prepare(anew=not arguments.keep)
-            for name in arguments.scenario or [*SCENARIOS, "ways", "death"]:
+            for name in arguments.scenario or [*SCENARIOS, "ways", "death", "settings"]:
                 if name == "ways":
                     others += compare_ways(bench, outcomes)
                 elif name == "death":
                     deaths += compare_deaths(bench)
+                elif name == "settings":
+                    deaths += compare_settings(bench)
                 else:
                     run(bench, name, outcomes)
         except LabError as error:
