@@ -7,6 +7,7 @@ import typing as t
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.phoenix.webstack.plugins.filter.backend_servers import backend_servers
+from ansible_collections.phoenix.webstack.plugins.filter.step_failures import step_failures
 from ansible_collections.phoenix.webstack.plugins.module_utils._variables import Misspelling, find_misspelt
 
 KNOWN = ["nginx_http_port", "nginx_server_name", "app_name", "rebuild_address"]
@@ -69,3 +70,14 @@ def test_a_name_that_there_is_not_is_no_server_to_drain() -> None:
 def test_a_server_is_not_drained_and_restored_at_once() -> None:
     with pytest.raises(AnsibleFilterError, match="`web-01` cannot be drained and restored at once"):
         backend_servers(list(PAIR), PAIR, drain="web-01", restore="web-01")
+
+
+def test_the_first_failure_of_each_host_is_what_it_says() -> None:
+    hostvars: dict[str, dict[str, t.Any]] = {
+        "lb-01": {"lease": {"failed": False}, "prepared": {"way": "runtime"}},
+        "lb-02": {"prepared": {"failed": True, "msg": "No."}, "committed": {"failed": True, "msg": "Nor that."}},
+        "lb-03": {"lease": {}, "prepared": {"unreachable": True, "msg": "ssh"}},
+        "lb-04": {},
+    }
+    found = step_failures(list(hostvars), hostvars, steps=["lease", "prepared", "committed"], unreachable="is gone.")
+    assert found == {"lb-02": "No.", "lb-03": "is gone."}
