@@ -338,20 +338,14 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.phoenix.webstack.plugins.module_utils._command import ModuleCommandRunner
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy import parse, probe, validate
-from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.apply import (
-    Balancer,
-    Pace,
-    Progress,
-    commit,
-    prepare,
-    put_back,
-    restore,
-)
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.apply import commit, prepare
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.balancer import Balancer, Pace, Progress
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.client import AdminSocket
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.lease import Leases
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.model import DRAIN, Server, Service
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.pending import PREPARED
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.plan import NOTHING, Change, Plan, make_plan
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.restore import put_back, restore
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.store import Store
 
 STEPS = ("all", "plan", "lease", "prepare", "commit", "confirm", "undo")

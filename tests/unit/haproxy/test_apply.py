@@ -8,17 +8,12 @@ import typing as t
 
 import pytest
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
-from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.apply import (
-    Balancer,
-    Pace,
-    commit,
-    prepare,
-    put_back,
-    restore,
-)
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.apply import commit, prepare
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.balancer import Balancer, Pace
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.model import Service
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.plan import Plan, make_plan
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.render import render
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.restore import put_back, restore
 
 from tests.unit.haproxy.world import Killed, World, running, service
 

@@ -7,7 +7,7 @@ import typing as t
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy import parse
-from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.apply import Clock
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.balancer import Clock
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.client import NoAnswerError, NotDynamicError
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.model import (
     RuntimeServer,
