@@ -51,6 +51,10 @@ server {{
     location = /download {{ limit_rate 800k; alias /usr/bin/perl; }}
 }}
 """
+# nginx runs, but what stands behind it does not.
+UNWELL = """
+server { listen 9099; location / { return 503; } }
+"""
 # The clients of one scenario.
 CLIENTS = {"keep-alive": 3, "fresh": 3, "idle": 2, "post": 2, "download": 2}
 # Those who are there when a server dies.
@@ -185,7 +189,7 @@ class Bench:
         for name in HOSTS[1:]:
             self.install(name, "nginx-light")
             self.copy(SITES, name, "/etc/nginx/sites-enabled/default")
-            self.on(name, "tee", "/etc/nginx/conf.d/bench.conf", stdin=(NGINX_LOG + MANY_PORTS).encode())
+            self.on(name, "tee", "/etc/nginx/conf.d/bench.conf", stdin=(NGINX_LOG + MANY_PORTS + UNWELL).encode())
             self.on(name, "systemctl", "restart", "nginx")
         self.install("lb-01", "haproxy")
         self.on("lb-01", "cp", "/etc/haproxy/haproxy.cfg", "/root/stock.cfg")
@@ -540,11 +544,11 @@ WAYS: dict[str, Callable[[Bench, tuple[str, int]], None]] = {
 
 
 def compare_ways(bench: Bench, outcomes: list[Outcome]) -> list[Outcome]:
-    """Swap a server there and back in each way, and point each way at a server that is dead."""
+    """Swap a server there and back in each way, and point each way at one that is dead, and at one that is unwell."""
     others: list[Outcome] = []
     for name, way in WAYS.items():
         into = outcomes if way is by_this_collection else others
-        for case, port in (("swap", 80), ("dead", 82)):
+        for case, port in (("swap", 80), ("dead", 82), ("unwell", 9099)):
             with bench.users(f"{name}, {case}", into):
                 way(bench, (bench.address["web-03"], port))
                 time.sleep(3.0)
