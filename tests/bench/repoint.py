@@ -31,11 +31,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests" / "lab"), str(ROOT / "tools")]
+sys.path[:0] = [str(ROOT / "tests" / "lab"), str(ROOT)]
 
-import fill_collections  # noqa: E402  their folders have to be on the path first
-import lab as labs  # noqa: E402
+import lab as labs  # noqa: E402  their folders have to be on the path first
 from engine import CACHE, LabError  # noqa: E402
+
+from tools import fill_collections  # noqa: E402
 
 SITES = ROOT / "molecule" / "haproxy_backend" / "sites.conf"
 ADMIN = ROOT / "molecule" / "haproxy_backend" / "admin.py"
