@@ -43,6 +43,9 @@ options:
       content:
         description: All of its text. Give it or O(files[].secret_content).
         type: str
+      sha256:
+        description: The checksum of its content. For the files of O(trees); the action plugin sets it.
+        type: str
       secret_content:
         description: All of its text, where that is in no log and in no diff.
         type: str
@@ -95,6 +98,31 @@ options:
         description: Permissions of the folders.
         type: str
         default: "0755"
+  folders:
+    description: Folders. For those of O(trees); the action plugin sets it.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Where the folder is.
+        type: path
+        required: true
+      owner:
+        description: The user it belongs to.
+        type: str
+        default: root
+      group:
+        description: The group it belongs to.
+        type: str
+        default: root
+      mode:
+        description: Its permissions, as octal digits.
+        type: str
+        default: "0644"
+  archive:
+    description: What the host lacks of O(trees). The action plugin sets it.
+    type: path
 seealso:
   - module: ansible.builtin.template
   - plugin: ansible.builtin.template
@@ -182,6 +210,19 @@ ARGUMENTS: dict[str, t.Any] = {
         },
         "mutually_exclusive": [("content", "secret_content", "sha256")],
         "required_one_of": [("content", "secret_content", "sha256")],
+    },
+    "trees": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "src": {"type": "path", "required": True},
+            "dest": {"type": "path", "required": True},
+            "owner": {"type": "str", "default": "root"},
+            "group": {"type": "str", "default": "root"},
+            "mode": {"type": "str", "default": "0644"},
+            "directory_mode": {"type": "str", "default": "0755"},
+        },
     },
     "folders": {"type": "list", "elements": "dict", "default": [], "options": OWNERSHIP},
     "archive": {"type": "path"},
