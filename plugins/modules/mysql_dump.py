@@ -14,9 +14,10 @@ description:
     with their views, triggers, routines and events.
   - Writers are stopped (C(FLUSH TABLES WITH READ LOCK)) only until the dump clients and the checksums read in their
     own snapshots. Where a database has tables outside of InnoDB they are stopped until the dump is done.
-  - Writes a dump set, which is the directory C(<time>-<host>/) with C(manifest.json) and one zstd-compressed file
-    for each database. The manifest has the SHA-256 of each file, and for each table its rows and a checksum of its
-    content taken in the same snapshot. The set appears under its name only once it is whole and on the disk.
+  - Writes a dump set, which is the directory C(<time>-<host>/) with C(manifest.json) and some zstd-compressed files
+    for each database; several clients write the rows of large ones. The manifest has the SHA-256 of each file, and for
+    each table its rows and a checksum of its content taken in the same snapshot. The set appears under its name only
+    once it is whole and on the disk.
   - Authenticates as root by the unix socket, so that there is no secret.
 author:
   - The phoenix.webstack maintainers (@phoenix-webstack)
@@ -50,6 +51,10 @@ options:
       - Seconds to wait until the server's writes can be stopped. While it waits, other writers wait too.
     type: int
     default: 10
+  workers:
+    description: How many clients dump the rows of one large database at the same time.
+    type: int
+    default: 2
   compression_level:
     description: Level of the zstd compression, from 1 to 19.
     type: int
@@ -87,6 +92,10 @@ dump:
     manifest:
       description: The content of its C(manifest.json).
       type: dict
+    files:
+      description: Names of its files, C(manifest.json) first.
+      type: list
+      elements: str
     size:
       description: Bytes of its files.
       type: int
@@ -113,6 +122,7 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "directory": {"type": "path", "default": "/var/backups/webstack/mysql"},
     "host": {"type": "str"},
     "lock_timeout": {"type": "int", "default": 10},
+    "workers": {"type": "int", "default": 2},
     "compression_level": {"type": "int", "default": 3},
     "login_unix_socket": {"type": "path"},
 }
@@ -146,7 +156,8 @@ def work(*, module: AnsibleModule) -> dict[str, t.Any]:
         dump.refuse_full_disk(session=looker, options=options)
         looker.close()
         identity = dump.new_identity(directory=options.directory, host=options.host)
-        result = dump.Dump(options=options, connect=connect).run(identity=identity)
+        workers = max(1, module.params["workers"])
+        result = dump.Dump(options=options, connect=connect, readers=workers, workers=workers).run(identity=identity)
     return {"changed": True, "dump": {**result, "removed_remains": removed}}
 
 

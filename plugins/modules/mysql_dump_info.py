@@ -91,22 +91,13 @@ def work(*, module: AnsibleModule) -> dict[str, t.Any]:
         found = manifests.list_sets(directory=Path(module.params["directory"]))
     for entry in found if module.params["verify"] else ():
         if entry["valid"]:
-            entry["problems"] = _verify(path=Path(entry["path"]), manifest=entry["manifest"])
+            entry["problems"] = verify.verify_files(
+                directory=Path(entry["path"]),
+                databases=entry["manifest"]["databases"],
+                workers=2,
+            )
             entry["valid"] = not entry["problems"]
     return {"changed": False, "sets": found}
-
-
-def _verify(*, path: Path, manifest: manifests.Manifest) -> list[str]:
-    return [
-        problem
-        for name, entry in manifest["databases"].items()
-        for problem in verify.verify_file(
-            path=path / entry["file"],
-            database=name,
-            size=entry["size"],
-            sha256=entry["sha256"],
-        )
-    ]
 
 
 def main() -> None:

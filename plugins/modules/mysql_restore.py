@@ -13,10 +13,14 @@ description:
   - Restores a dump set of M(phoenix.webstack.mysql_dump) into the server on the managed host.
   - Before anything is touched, the set is read from end to end (checksums, compression, statements that would leave
     their database) and the target is looked at. All reasons against the restore are listed at once.
-  - A database is written only if it is absent, empty, or holds nothing but the remains of an interrupted restore by
-    this module. A database that this very dump was restored into before is left alone and reported as such.
-  - After loading, the rows and the content checksum of every table and the definitions of triggers, routines and
-    events are held against the manifest. If anything fails or differs, all that was loaded is dropped again.
+  - Every database is loaded under another name beside the live one, and the rows and the content checksum of every
+    table are held against the manifest there. Only then all tables take their place, in one C(RENAME TABLE) for all
+    databases of the restore; then triggers, routines, events and views are made. If anything fails or differs, all
+    that was loaded is dropped, and the live databases are as they were.
+  - A database that is neither absent nor empty is refused unless O(replace) names it. Then its data is not dropped but
+    moved to a database beside it, which the result names; see M(phoenix.webstack.mysql_restore_kept).
+  - A database that this very dump was restored into before is left alone and reported as such.
+  - A run that was killed, or whose server was, is finished or taken back by the next one.
   - Nothing of a restore is written to the server's binary log. Events restore with their status, so that enabled
     ones run again where the event scheduler is on.
 author:
@@ -43,6 +47,21 @@ options:
     type: list
     elements: str
     default: []
+  replace:
+    description:
+      - Names of databases that hold data and are to be replaced by those of the dump. Their data is kept.
+      - One that this very dump was restored into is replaced if its tables are no longer what the dump has.
+    type: list
+    elements: str
+    default: []
+  workers:
+    description: How many clients load, and how many connections read for the proof, at the same time.
+    type: int
+    default: 2
+  lock_timeout:
+    description: Seconds that the switch waits for whoever uses the tables that are replaced.
+    type: int
+    default: 30
   state_directory:
     description: Where this module keeps what it restored into which database.
     type: path
@@ -55,6 +74,7 @@ options:
     type: path
 seealso:
   - module: phoenix.webstack.mysql_dump
+  - module: phoenix.webstack.mysql_restore_kept
   - module: phoenix.webstack.mysql_checksum_info
 """
 
@@ -63,6 +83,12 @@ EXAMPLES = r"""
   phoenix.webstack.mysql_restore:
     path: /var/backups/webstack/mysql/20261123T080000Z-web-02
     host: "{{ inventory_hostname }}"
+  become: true
+
+- name: Put the shop's data aside and go back to the dump
+  phoenix.webstack.mysql_restore:
+    path: /var/backups/webstack/mysql/20261123T080000Z-web-02
+    replace: [shop]
   become: true
 """
 
@@ -83,8 +109,9 @@ restore:
       type: dict
     databases:
       description: >-
-        By name, C(state) (V(restored) or V(already_restored)), C(tables) and C(rows), and for what was loaded now
-        C(load_seconds) and C(proof_seconds).
+        By name, C(state) (V(restored) or V(already_restored)), C(tables) and C(rows), for what was loaded now
+        C(load_seconds) and C(proof_seconds), and for what was replaced C(kept) with the C(database) that holds the
+        data of before and the C(path) of its description.
       type: dict
     tables:
       description: How many tables were proven in this run.
@@ -95,6 +122,9 @@ restore:
     seconds:
       description: How long all of it took.
       type: float
+    resumed:
+      description: What an interrupted restore had left and this run finished or took back.
+      type: str
 problems:
   description: The reasons against a restore that was refused, one sentence each.
   returned: when refused
@@ -118,10 +148,14 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import files, restore, session
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.state import StateStore
 
 ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "path": {"type": "path", "required": True},
     "databases": {"type": "list", "elements": "str", "default": []},
+    "replace": {"type": "list", "elements": "str", "default": []},
+    "workers": {"type": "int", "default": 2},
+    "lock_timeout": {"type": "int", "default": 30},
     "state_directory": {"type": "path", "default": "/var/lib/webstack/mysql_restore"},
     "host": {"type": "str"},
     "login_unix_socket": {"type": "path"},
@@ -137,6 +171,9 @@ def work(*, module: AnsibleModule) -> dict[str, t.Any]:
         state_directory=Path(module.params["state_directory"]),
         host=module.params["host"] or platform.node().split(".")[0],
         socket=session.find_socket(login_unix_socket=module.params["login_unix_socket"]),
+        replace=tuple(dict.fromkeys(module.params["replace"])),
+        workers=max(1, module.params["workers"]),
+        lock_timeout=max(1, module.params["lock_timeout"]),
     )
     connect = functools.partial(session.connect, login_unix_socket=module.params["login_unix_socket"])
     bare = session.is_absent(login_unix_socket=module.params["login_unix_socket"]) or shutil.which("zstd") is None
@@ -148,13 +185,15 @@ def work(*, module: AnsibleModule) -> dict[str, t.Any]:
         }
     if module.check_mode:
         plan = restore.make_plan(options=options, session=connect())
-        return _finish(plan=plan, loaded={}, options=options, begun=begun)
+        return _finish(plan=plan, loaded={}, options=options, begun=begun, resumed=None)
     os.umask(0o077)
     files.ensure_private_directory(options.state_directory)
     with files.exclusive_lock(path=options.state_directory / ".lock", what="Another restore", patience=300) as lock:
+        store = StateStore(directory=options.state_directory)
+        resumed = restore.resume(store=store, socket=options.socket, connect=connect, lock=lock)
         plan = restore.make_plan(options=options, session=connect())
         loaded = restore.Restore(options=options, plan=plan, connect=connect, lock=lock).run() if plan.to_load else {}
-    return _finish(plan=plan, loaded=loaded, options=options, begun=begun)
+    return _finish(plan=plan, loaded=loaded, options=options, begun=begun, resumed=resumed)
 
 
 def _finish(
@@ -163,11 +202,12 @@ def _finish(
     loaded: dict[str, dict[str, t.Any]],
     options: restore.RestoreOptions,
     begun: float,
+    resumed: str | None,
 ) -> dict[str, t.Any]:
     databases = restore.summary(plan=plan, loaded=loaded)
     new = [entry for name, entry in databases.items() if name in plan.to_load]
     return {
-        "changed": bool(plan.to_load),
+        "changed": bool(plan.to_load) or resumed is not None,
         "restore": {
             "id": plan.manifest["id"],
             "path": str(options.path),
@@ -176,15 +216,22 @@ def _finish(
             "tables": sum(entry["tables"] for entry in new),
             "rows": sum(entry["rows"] for entry in new),
             "seconds": round(time.monotonic() - begun, 3),
+            **({"resumed": resumed} if resumed else {}),
         },
         "diff": {
-            "before": "".join(f"{name}: absent or empty\n" for name in plan.to_load),
+            "before": "".join(f"{name}: {_before(plan, name)}\n" for name in plan.to_load),
             "after": "".join(
                 f"{name}: {databases[name]['tables']} tables, {databases[name]['rows']} rows of {plan.manifest['id']}\n"
                 for name in plan.to_load
             ),
         },
     }
+
+
+def _before(plan: restore.Plan, name: str) -> str:
+    """What there is before the restore, for the diff."""
+    target = plan.before[name]
+    return f"{len(target.tables)} tables, which are kept" if target and not target.is_empty else "absent or empty"
 
 
 def main() -> None:

@@ -14,7 +14,8 @@ import typing as t
 from pathlib import Path
 
 MANIFEST = "manifest.json"
-FILE = "kinds.sql.zst"
+SCHEMA, DATA = "kinds.schema.sql.zst", "kinds.data-01.sql.zst"
+VIEWS = "kinds.views.sql.zst"
 ANOTHER_DUMP = "Copy it again, or take a new dump: ansible-playbook phoenix.webstack.back_up_database"
 TAKEN_BACK = " Everything loaded was taken back: `kinds` on {host} is as it was before."
 
@@ -27,32 +28,48 @@ def edit(path: Path, change: t.Callable[[dict[str, t.Any]], object]) -> dict:
     return manifest
 
 
-def rewrite(path: Path, change: t.Callable[[bytes], bytes]) -> None:
-    """Change the text of a dump and make the manifest agree with it."""
-    text = subprocess.run(["zstd", "-dc", path / FILE], check=True, capture_output=True).stdout
-    data = subprocess.run(["zstd", "-c"], input=change(text), check=True, capture_output=True).stdout
-    (path / FILE).write_bytes(data)
-    edit(path, lambda m: m["databases"]["kinds"].update(size=len(data), sha256=hashlib.sha256(data).hexdigest()))
+def replace(path: Path, file: str, data: bytes) -> None:
+    """Change a file and make the manifest agree with it."""
+    (path / file).write_bytes(data)
+
+    def change(manifest: dict[str, t.Any]) -> None:
+        entry = next(entry for entry in manifest["databases"]["kinds"]["files"] if entry["file"] == file)
+        entry.update(size=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+    edit(path, change)
+
+
+def rewrite(path: Path, file: str, change: t.Callable[[bytes], bytes]) -> None:
+    """Change the text of a file and make the manifest agree with it."""
+    text = subprocess.run(["zstd", "-dc", path / file], check=True, capture_output=True).stdout
+    changed = change(text)
+    assert changed != text
+    replace(path, file, subprocess.run(["zstd", "-c"], input=changed, check=True, capture_output=True).stdout)
 
 
 def truncated(path: Path) -> str:
-    data = (path / FILE).read_bytes()
-    (path / FILE).write_bytes(data[:-100])
-    return f"{path / FILE} has {len(data) - 100} bytes instead of {len(data)}: it is cut off or was changed."
+    data = (path / DATA).read_bytes()
+    (path / DATA).write_bytes(data[:-100])
+    return f"{path / DATA} has {len(data) - 100} bytes instead of {len(data)}: it is cut off or was changed."
 
 
 def flipped(path: Path) -> str:
-    data = bytearray((path / FILE).read_bytes())
-    good = hashlib.sha256(data).hexdigest()
-    data[len(data) // 2] ^= 1
-    (path / FILE).write_bytes(data)
-    bad = hashlib.sha256(data).hexdigest()
-    return f"{path / FILE} has the SHA-256 {bad} instead of {good}: its content is damaged."
+    """One bit in the middle of each file: every one is named."""
+    expected = ""
+    for entry in json.loads((path / MANIFEST).read_text())["databases"]["kinds"]["files"]:
+        file = path / entry["file"]
+        data = bytearray(file.read_bytes())
+        good = hashlib.sha256(data).hexdigest()
+        data[len(data) // 2] ^= 1
+        file.write_bytes(data)
+        bad = hashlib.sha256(data).hexdigest()
+        expected += f"\n- {file} has the SHA-256 {bad} instead of {good}: its content is damaged. {ANOTHER_DUMP}"
+    return expected
 
 
 def missing(path: Path) -> str:
-    (path / FILE).unlink()
-    return f"{path / FILE} is missing."
+    (path / DATA).unlink()
+    return f"{path / DATA} is missing."
 
 
 def no_manifest(path: Path) -> str:
@@ -64,7 +81,7 @@ def other_schema(path: Path) -> str:
     edit(path, lambda m: m.update(schema="phoenix.webstack.dump/9"))
     return (
         f"{path / MANIFEST} has the schema `phoenix.webstack.dump/9`; this version of the collection reads "
-        "`phoenix.webstack.dump/1`. Dump anew, or use the version of the collection that wrote it."
+        "`phoenix.webstack.dump/2`. Dump anew, or use the version of the collection that wrote it."
     )
 
 
@@ -90,16 +107,15 @@ def too_large(path: Path) -> str:
 def use_statement(path: Path) -> str:
     rewrite(
         path,
+        SCHEMA,
         lambda text: text.replace(b"\nDROP TABLE IF EXISTS `child`;", b"\nUSE mysql;\nDROP TABLE IF EXISTS `child`;"),
     )
-    return f"{path / FILE} holds a statement that reaches beyond database `kinds`: USE mysql;"
+    return f"{path / SCHEMA} holds a statement that reaches beyond database `kinds`: USE mysql;"
 
 
 def no_compression(path: Path) -> str:
-    data = b"This is no compressed file, whatever its name says."
-    (path / FILE).write_bytes(data)
-    edit(path, lambda m: m["databases"]["kinds"].update(size=len(data), sha256=hashlib.sha256(data).hexdigest()))
-    return f"{path / FILE} cannot be decompressed: "
+    replace(path, DATA, b"This is no compressed file, whatever its name says.")
+    return f"{path / DATA} cannot be decompressed: "
 
 
 def several(path: Path) -> str:
@@ -110,6 +126,7 @@ def several(path: Path) -> str:
 def bad_statement(path: Path) -> str:
     rewrite(
         path,
+        SCHEMA,
         lambda text: text.replace(
             b"\nDROP TABLE IF EXISTS `places`;", b"\nNO SUCH STATEMENT;\nDROP TABLE IF EXISTS `places`;"
         ),
@@ -124,14 +141,20 @@ def lost_rows(path: Path) -> str:
 
     edit(path, change)
     return (
-        "The data loaded into `kinds` is not what the dump's manifest says: table `child` has 2 rows instead of 3; "
+        "The data loaded for `kinds` is not what the dump's manifest says: table `child` has 2 rows instead of 3; "
         "table `texts` has the right number of rows (6) but other content." + TAKEN_BACK
     )
 
 
+def bad_view(path: Path) -> str:
+    """Found when all the tables have taken their place already, and have to go back."""
+    rewrite(path, VIEWS, lambda text: text.replace(b"from `b_view`", b"from `no_view`"))
+    return "Loading database `kinds` failed: ERROR 1146 (42S02) at line"
+
+
 def lost_trigger(path: Path) -> str:
     edit(path, lambda m: m["databases"]["kinds"]["objects"]["triggers"].update(other="0" * 32))
-    return "The data loaded into `kinds` is not what the dump's manifest says: trigger `other` is missing." + TAKEN_BACK
+    return "What was made in `kinds` is not what the dump's manifest says: trigger `other` is missing." + TAKEN_BACK
 
 
 CASES = [
@@ -148,6 +171,7 @@ CASES = [
     several,
     bad_statement,
     lost_rows,
+    bad_view,
     lost_trigger,
 ]
 

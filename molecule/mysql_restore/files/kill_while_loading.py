@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def tables(database: str) -> int:
-    query = f"SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{database}'"
+    query = f"SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{database}__incoming'"
     done = subprocess.run(["mysql", "-N", "-e", query], check=True, capture_output=True, text=True)
     return int(done.stdout)
 

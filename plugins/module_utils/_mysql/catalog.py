@@ -27,13 +27,17 @@ class Column:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """One base table. ``structure`` is a digest of its columns, indexes and foreign keys."""
+    """One base table. ``structure`` is a digest of its columns, indexes and foreign keys.
+
+    ``versioned`` tables (of MariaDB) keep the history of their rows.
+    """
 
     name: str
     engine: str
     size: int
     columns: tuple[Column, ...]
     structure: str
+    versioned: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +98,7 @@ def read_database(*, session: Session, name: str) -> Database:
             size=int(size),
             columns=tuple(column for column, _definition in columns.get(table, [])),
             structure=digest(*[text for _column, text in columns.get(table, [])], *sorted(keys.get(table, []))),
+            versioned=kind == "SYSTEM VERSIONED",
         )
         for table, engine, kind, size in rows
         if kind in ("BASE TABLE", "SYSTEM VERSIONED")
@@ -149,8 +154,10 @@ def _read_keys(*, session: Session, database: str) -> dict[str, list[str]]:
         " AND r.TABLE_NAME = k.TABLE_NAME WHERE k.TABLE_SCHEMA = %s",
         (database,),
     )
-    for table, *rest in references:
-        keys.setdefault(_plain(table), []).append(digest("reference", *rest))
+    for table, constraint, position, column, schema, *rest in references:
+        # A table that moves to another database takes the references within its own along.
+        other = "" if _plain(schema) == database else schema
+        keys.setdefault(_plain(table), []).append(digest("reference", constraint, position, column, other, *rest))
     return keys
 
 
@@ -193,6 +200,16 @@ def _read_events(*, session: Session, database: str, definers: set[str]) -> dict
     )
     definers.update(_plain(row[1]) for row in rows)
     return {_plain(name): digest(*rest) for name, *rest in rows}
+
+
+def references_from_outside(*, session: Session, name: str) -> list[str]:
+    """Foreign keys of other databases that lead into this one, as ``other.table``."""
+    rows = session.rows(
+        "SELECT DISTINCT CONSTRAINT_SCHEMA, TABLE_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS"
+        " WHERE UNIQUE_CONSTRAINT_SCHEMA = %s AND CONSTRAINT_SCHEMA <> %s",
+        (name, name),
+    )
+    return sorted(f"{_plain(schema)}.{_plain(table)}" for schema, table in rows)
 
 
 def missing_accounts(*, session: Session, accounts: t.Iterable[str]) -> list[str]:

@@ -113,12 +113,13 @@ def column_expression(*, column: Column) -> str:
 def table_statement(*, database: str, table: Table) -> str:
     """The one scan that counts and hashes a table."""
     parts = [column_expression(column=column) for column in table.columns if not column.generated]
+    history = " FOR SYSTEM_TIME ALL" if table.versioned else ""
     row = f"SHA2(CONCAT_WS(',', {', '.join(parts)}), 256)" if parts else "SHA2('', 256)"
     return (
         "SELECT COUNT(*),"
         " COALESCE(SUM(CAST(CONV(LEFT(h, 16), 16, 10) AS UNSIGNED)), 0),"
         " COALESCE(SUM(CAST(CONV(SUBSTRING(h, 17, 16), 16, 10) AS UNSIGNED)), 0)"
-        f" FROM (SELECT {row} AS h FROM {identifier(database)}.{identifier(table.name)}) AS hashed"
+        f" FROM (SELECT {row} AS h FROM {identifier(database)}.{identifier(table.name)}{history}) AS hashed"
     )
 
 
@@ -128,10 +129,16 @@ def sum_table(*, session: Session, database: str, table: Table) -> TableSum:
     return TableSum(rows=int(rows), high=int(high), low=int(low))
 
 
-def sum_databases(*, sessions: t.Sequence[Session], databases: t.Sequence[Database]) -> dict[str, dict[str, TableSum]]:
+def sum_databases(
+    *,
+    sessions: t.Sequence[Session],
+    databases: t.Sequence[Database],
+    advance: t.Callable[[int], None] = lambda _count: None,
+) -> dict[str, dict[str, TableSum]]:
     """Hash all tables of some databases, largest first, one table at a time on each session.
 
     :arg sessions: Connections to the same server, in the same snapshot where that matters.
+    :arg advance: Told the bytes of each table that is done.
     :returns: The sums by database and table.
     """
     idle: queue.SimpleQueue[Session] = queue.SimpleQueue()
@@ -144,6 +151,7 @@ def sum_databases(*, sessions: t.Sequence[Session], databases: t.Sequence[Databa
             return sum_table(session=session, database=database, table=table)
         finally:
             idle.put(session)
+            advance(table.size)
 
     jobs = sorted(
         ((database.name, table) for database in databases for table in database.tables),

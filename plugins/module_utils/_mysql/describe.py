@@ -23,7 +23,8 @@ def describe_database(*, database: Database, sums: dict[str, TableSum]) -> Descr
         "collation": database.collation,
         "bytes": database.size,
         "tables": {
-            table.name: {**sums[table.name].as_result(), "structure": table.structure} for table in database.tables
+            table.name: {**sums[table.name].as_result(), "structure": table.structure, "bytes": table.size}
+            for table in database.tables
         },
         "objects": database.objects,
         "definers": list(database.definers),
@@ -47,8 +48,8 @@ def differences(
         what it printed before, so a restore is not judged by it.
     """
     return [
-        *_table_differences(expected=expected["tables"], actual=actual["tables"], same_series=same_series),
-        *_object_differences(
+        *table_differences(expected=expected["tables"], actual=actual["tables"], same_series=same_series),
+        *object_differences(
             expected=expected["objects"],
             actual=actual["objects"],
             compare_views=compare_views and same_series,
@@ -56,7 +57,8 @@ def differences(
     ]
 
 
-def _table_differences(*, expected: Description, actual: Description, same_series: bool) -> list[str]:
+def table_differences(*, expected: Description, actual: Description, same_series: bool) -> list[str]:
+    """What differs between the tables of two databases; see `differences`."""
     found = [f"table `{name}` is missing" for name in sorted(set(expected) - set(actual))]
     found += [f"table `{name}` is not expected" for name in sorted(set(actual) - set(expected))]
     for name in sorted(set(expected) & set(actual)):
@@ -70,7 +72,8 @@ def _table_differences(*, expected: Description, actual: Description, same_serie
     return found
 
 
-def _object_differences(*, expected: Description, actual: Description, compare_views: bool) -> list[str]:
+def object_differences(*, expected: Description, actual: Description, compare_views: bool) -> list[str]:
+    """What differs between the views, triggers, routines and events of two databases; see `differences`."""
     found: list[str] = []
     for kind in KINDS:
         want, have = expected.get(kind, {}), actual.get(kind, {})

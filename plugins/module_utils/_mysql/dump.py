@@ -23,9 +23,11 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import man
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.session import Session, identifier
 
 _LOCK_WAIT_TIMEOUT = 1205
-# The last line of the header that the dump clients write before they open their transaction.
-_HEADER_END = re.compile(rb"SQL_NOTES=0 \*/;\s*")
+# The last line of the header that the dump clients write before they open their transaction (the second is of 11.8).
+_HEADER_END = re.compile(rb"(?:SQL_NOTES|NOTE_VERBOSITY)=0 \*/;\s*")
 _MARGIN = 64 * 1024 * 1024
+# Tables below this size, in bytes, are not worth a client of their own.
+_SMALL = 16 * 1024 * 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +51,60 @@ def utc_now() -> str:
     return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def dump_argv(*, engine: str, database: str, socket: str | None) -> list[str]:
-    """The engine's own dump client for one database: data and every kind of object, and no word about other schemas."""
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A part of a database that one dump client writes into one file.
+
+    ``name`` is one of the manifest's parts, ``label`` tells several of the same part from each other; no ``tables``
+    means all of them.
+    """
+
+    name: str
+    label: str
+    options: tuple[str, ...]
+    tables: tuple[str, ...] = ()
+
+
+def split_database(*, database: catalog.Database, engine: str, workers: int) -> list[Part]:
+    """Split a database into parts, in the order in which they are loaded.
+
+    Views are a part of their own, after the functions that they may call.
+    """
+    views = tuple(sorted(database.objects["views"]))
+    no_views = tuple(f"--ignore-table={database.name}.{view}" for view in views)
+    versioned = engine == "mariadb" and any(table.versioned for table in database.tables)
+    history = ("--dump-history",) if versioned else ()
+    data_options = ("--no-create-info", "--skip-triggers", "--no-autocommit", *history)
+    shares = share_tables(tables=database.tables, workers=workers)
+    parts = [
+        Part(manifests.SCHEMA_PART, "schema", ("--no-data", "--skip-triggers", *no_views)),
+        *(
+            Part(manifests.DATA_PART, f"data-{number:02}", data_options, tuple(tables))
+            for number, tables in enumerate(shares, 1)
+        ),
+        Part(
+            manifests.ROUTINES_PART,
+            "routines",
+            ("--no-data", "--no-create-info", "--routines", "--events", "--triggers", *no_views),
+        ),
+    ]
+    return parts + ([Part(manifests.VIEWS_PART, "views", ("--no-data", "--skip-triggers"), views)] if views else [])
+
+
+def share_tables(*, tables: t.Sequence[catalog.Table], workers: int) -> list[list[str]]:
+    """Share tables among clients so that each has about as many bytes, and a small database has one alone."""
+    count = max(1, min(workers, sum(table.size for table in tables) // _SMALL))
+    shares: list[list[str]] = [[] for _share in range(count)]
+    sizes = [0] * count
+    for table in sorted(tables, key=lambda table: (-table.size, table.name)):
+        least = sizes.index(min(sizes))
+        shares[least].append(table.name)
+        sizes[least] += table.size
+    return [names for names in shares if names]
+
+
+def dump_argv(*, engine: str, database: str, socket: str | None, part: Part) -> list[str]:
+    """The engine's own dump client for one part of a database, without a word about other schemas."""
     client = "mariadb-dump" if engine == "mariadb" else "mysqldump"
     program = shutil.which(client) or shutil.which("mysqldump")
     if program is None:
@@ -65,9 +119,6 @@ def dump_argv(*, engine: str, database: str, socket: str | None) -> list[str]:
         "--single-transaction",
         "--quick",
         "--skip-lock-tables",
-        "--routines",
-        "--triggers",
-        "--events",
         "--hex-blob",
         "--default-character-set=utf8mb4",
         "--skip-dump-date",
@@ -75,7 +126,7 @@ def dump_argv(*, engine: str, database: str, socket: str | None) -> list[str]:
     ]
     argv += [f"--socket={socket}"] if socket else []
     argv += ["--set-gtid-purged=OFF", "--no-tablespaces"] if engine == "mysql" else []
-    return [*argv, "--", database]
+    return [*argv, *part.options, "--", database, *part.tables]
 
 
 def refuse_unknown(*, session: Session, databases: t.Sequence[str]) -> None:
@@ -244,17 +295,25 @@ def hold_writers(*, session: Session, timeout: int) -> None:
 class Dump:
     """One dump of some databases, from the lock to the committed set."""
 
-    def __init__(self, *, options: DumpOptions, connect: t.Callable[[], Session], readers: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        options: DumpOptions,
+        connect: t.Callable[[], Session],
+        readers: int = 2,
+        workers: int = 2,
+    ) -> None:
         self._options = options
         self._locker = connect()
         self._readers = [connect() for _reader in range(readers)]
-        self._streams: dict[str, Stream] = {}
+        self._workers = workers
+        self._streams: list[Stream] = []
         self._started_at = utc_now()
 
     def run(self, *, identity: str) -> dict[str, t.Any]:
         """Dump into ``<identity>.partial`` and rename it once it is whole.
 
-        :returns: The module's result: id, path, manifest, size, seconds and how long writers were held.
+        :returns: The module's result: id, path, manifest, files, size, seconds and how long writers were held.
         """
         begun = time.monotonic()
         partial = self._options.directory / f"{identity}{manifests.PARTIAL_SUFFIX}"
@@ -262,7 +321,7 @@ class Dump:
         try:
             manifest, held = self._dump_into(partial=partial, identity=identity)
         except BaseException:
-            for stream in self._streams.values():
+            for stream in self._streams:
                 stream.kill()
             shutil.rmtree(partial, ignore_errors=True)
             raise
@@ -276,28 +335,42 @@ class Dump:
             "id": identity,
             "path": str(final),
             "manifest": manifest,
-            "size": sum(entry["size"] for entry in manifest["databases"].values()),
+            "files": manifests.files_of(manifest),
+            "size": sum(entry["size"] for each in manifest["databases"].values() for entry in each["files"]),
             "seconds": round(time.monotonic() - begun, 3),
             "lock_seconds": round(held, 3),
         }
 
     def _dump_into(self, *, partial: Path, identity: str) -> tuple[manifests.Manifest, float]:
-        databases, binlog, snapshot_at, held = self._take_snapshot(partial=partial)
-        sums = checksum.sum_databases(sessions=self._readers, databases=databases)
-        described = {
-            database.name: describe.describe_database(database=database, sums=sums[database.name])
+        server = self._locker.server
+        databases = self._read_databases()
+        parts = {
+            database.name: split_database(database=database, engine=server.engine, workers=self._workers)
             for database in databases
         }
-        for name, stream in self._streams.items():
-            described[name].update(stream.finish(database=name))
+        data, rest = _of_part(parts, data=True), _of_part(parts, data=False)
+        streams, binlog, snapshot_at, held = self._take_snapshot(partial=partial, parts=data, databases=databases)
+        streams.update(self._start(partial=partial, parts=rest))
+        sums = checksum.sum_databases(sessions=self._readers, databases=databases)
+        described = {}
+        for database in databases:
+            described[database.name] = {
+                **describe.describe_database(database=database, sums=sums[database.name]),
+                "files": [
+                    {"part": part.name, **streams[database.name, part.label].finish(database=database.name)}
+                    for part in parts[database.name]
+                ],
+            }
+        refuse_changed_schema(before=databases, after=self._read_databases())
         if held is None:  # tables outside of InnoDB: the lock is their snapshot
             held = self._release()
         manifest = {
             "schema": manifests.SCHEMA,
             "id": identity,
             "host": self._options.host,
-            "engine": self._locker.server.engine,
-            "version": self._locker.server.version,
+            "engine": server.engine,
+            "version": server.version,
+            "sql_mode": self._global_variable("sql_mode"),
             "started_at": self._started_at,
             "snapshot_at": snapshot_at,
             "finished_at": utc_now(),
@@ -307,35 +380,75 @@ class Dump:
         files.write_json(path=partial / manifests.MANIFEST_FILE, value=manifest)
         return manifest, held
 
+    def _read_databases(self) -> list[catalog.Database]:
+        return [catalog.read_database(session=self._locker, name=name) for name in self._options.databases]
+
+    def _global_variable(self, name: str) -> str:
+        return str(self._locker.rows(f"SELECT @@GLOBAL.{name}")[0][0])
+
+    def _start(
+        self,
+        *,
+        partial: Path,
+        parts: t.Sequence[tuple[str, Part]],
+    ) -> dict[tuple[str, str], Stream]:
+        """Start a dump client for each part; the streams are found under the database and the part's label."""
+        options, started = self._options, {}
+        for database, part in parts:
+            stream = Stream(
+                argv=dump_argv(engine=self._locker.server.engine, database=database, socket=options.socket, part=part),
+                path=partial / manifests.part_file(database, part.label),
+                level=options.level,
+            )
+            self._streams.append(stream)
+            started[database, part.label] = stream
+        return started
+
     def _take_snapshot(
         self,
         *,
         partial: Path,
-    ) -> tuple[list[catalog.Database], dict[str, str | int] | None, str, float | None]:
+        parts: t.Sequence[tuple[str, Part]],
+        databases: t.Sequence[catalog.Database],
+    ) -> tuple[dict[tuple[str, str], Stream], dict[str, str | int] | None, str, float | None]:
         """Let clients and readers see one and the same moment, holding writers no longer than that takes."""
-        options = self._options
-        hold_writers(session=self._locker, timeout=options.lock_timeout)
+        hold_writers(session=self._locker, timeout=self._options.lock_timeout)
         self._held_since = time.monotonic()
+        streams = self._start(partial=partial, parts=parts)
         for reader in self._readers:
             reader.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
-        for name in options.databases:
-            argv = dump_argv(engine=self._locker.server.engine, database=name, socket=options.socket)
-            self._streams[name] = Stream(
-                argv=argv,
-                path=partial / manifests.database_file(name),
-                level=options.level,
-            )
-        databases = [catalog.read_database(session=self._locker, name=name) for name in options.databases]
         binlog = binlog_position(session=self._locker)
         snapshot_at = utc_now()
-        for stream in self._streams.values():
+        for stream in streams.values():
             stream.wait_for_snapshot(timeout=60)
         held = self._release() if not foreign_tables(databases=databases) else None
-        return databases, binlog, snapshot_at, held
+        return streams, binlog, snapshot_at, held
 
     def _release(self) -> float:
         self._locker.execute("UNLOCK TABLES")
         return time.monotonic() - self._held_since
+
+
+def _of_part(parts: dict[str, list[Part]], *, data: bool) -> list[tuple[str, Part]]:
+    """The parts that need the snapshot (the data), or the others, each with its database."""
+    return [(name, part) for name, each in parts.items() for part in each if (part.name == manifests.DATA_PART) == data]
+
+
+def refuse_changed_schema(*, before: t.Sequence[catalog.Database], after: t.Sequence[catalog.Database]) -> None:
+    """Refuse a dump beside which tables or other objects were changed: a transaction does not keep those still."""
+    changed = []
+    for old, new in zip(before, after):
+        tables = {table.name: table.structure for table in old.tables}
+        now = {table.name: table.structure for table in new.tables}
+        changed += [f"{old.name}.{name}" for name in sorted({item[0] for item in tables.items() ^ now.items()})]
+        for kind, objects in old.objects.items():
+            found = {item[0] for item in objects.items() ^ new.objects[kind].items()}
+            changed += [f"{kind[:-1]} {old.name}.{name}" for name in sorted(found)]
+    if changed:
+        raise WebstackError(
+            f"While the dump ran, its schema was changed: {', '.join(changed[:5])}. A dump of one moment cannot have "
+            "that, so the unfinished set was removed. Take the dump again once the migration is through.",
+        )
 
 
 def foreign_tables(*, databases: t.Sequence[catalog.Database]) -> list[str]:

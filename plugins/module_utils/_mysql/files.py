@@ -28,6 +28,15 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def sync_file(path: Path) -> None:
+    """Make the content of a file durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def ensure_private_directory(path: Path) -> None:
     """Create a directory for root alone; parents that are missing become ordinary ones."""
     for parent in reversed(path.parents):

@@ -12,9 +12,11 @@ from pathlib import Path
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 
-SCHEMA = "phoenix.webstack.dump/1"
+SCHEMA = "phoenix.webstack.dump/2"
 MANIFEST_FILE = "manifest.json"
 PARTIAL_SUFFIX = ".partial"
+# The parts of a database in the order in which they are loaded.
+SCHEMA_PART, DATA_PART, ROUTINES_PART, VIEWS_PART = PARTS = ("schema", "data", "routines", "views")
 
 Manifest = t.Dict[str, t.Any]  # noqa: UP006 -- evaluated at run time, Python 3.8 on hosts
 
@@ -29,14 +31,13 @@ _SET_KEYS: dict[str, type] = {
     "databases": dict,
 }
 _DATABASE_KEYS: dict[str, type] = {
-    "file": str,
-    "size": int,
-    "sha256": str,
+    "files": list,
     "charset": str,
     "collation": str,
     "tables": dict,
     "objects": dict,
 }
+_FILE_KEYS: dict[str, type] = {"part": str, "file": str, "size": int, "sha256": str}
 
 
 def parse_manifest(*, text: str, origin: str) -> Manifest:
@@ -58,6 +59,7 @@ def parse_manifest(*, text: str, origin: str) -> Manifest:
     problems = _missing(value=manifest, keys=_SET_KEYS, where="the dump set")
     for name, database in manifest.get("databases", {}).items() if not problems else ():
         problems += _missing(value=database, keys=_DATABASE_KEYS, where=f"database `{name}`")
+        problems += _file_entry_problems(name=name, database=database) if not problems else []
         problems += _table_problems(name=name, database=database) if not problems else []
     if problems:
         raise WebstackError(f"{origin} is damaged: {'; '.join(problems)}.")
@@ -74,19 +76,29 @@ def _missing(*, value: t.Any, keys: dict[str, type], where: str) -> list[str]:
     ]
 
 
-def _table_problems(*, name: str, database: dict[str, t.Any]) -> list[str]:
-    """File names that lead out of the set, and tables without their rows and checksum."""
+def _file_entry_problems(*, name: str, database: dict[str, t.Any]) -> list[str]:
+    """Files without their size and checksum, of an unknown part, or with a name that leads out of the set."""
     problems = []
-    if not re.fullmatch(r"[^/\0]+", database["file"]) or database["file"] in (".", ".."):
-        problems.append(f"database `{name}` names the file `{database['file']}` outside of the set")
-    problems += [
+    for number, entry in enumerate(database["files"], 1):
+        problems += _missing(value=entry, keys=_FILE_KEYS, where=f"file {number} of database `{name}`")
+        if problems:
+            return problems
+        if not re.fullmatch(r"[^/\0]+", entry["file"]) or entry["file"] in (".", ".."):
+            problems.append(f"database `{name}` names the file `{entry['file']}` outside of the set")
+        if entry["part"] not in PARTS:
+            problems.append(f"file {number} of database `{name}` is of the unknown part `{entry['part']}`")
+    return problems
+
+
+def _table_problems(*, name: str, database: dict[str, t.Any]) -> list[str]:
+    """Tables without their rows and checksum."""
+    return [
         f"table `{name}`.`{table}` has no valid rows and checksum"
         for table, entry in database["tables"].items()
         if not isinstance(entry, dict)
         or not isinstance(entry.get("rows"), int)
         or not re.fullmatch(r"[0-9a-f]{32}", str(entry.get("checksum")))
     ]
-    return problems
 
 
 def read_manifest(*, directory: Path) -> Manifest:
@@ -114,8 +126,7 @@ def is_partial(directory: Path) -> bool:
 def file_problems(*, directory: Path, manifest: Manifest, databases: t.Iterable[str]) -> list[str]:
     """What is wrong with the sizes of a set's files, cheaply (contents are the verifier's business)."""
     problems = []
-    for name in databases:
-        entry = manifest["databases"][name]
+    for entry in (entry for name in databases for entry in manifest["databases"][name]["files"]):
         path = directory / entry["file"]
         if not path.is_file():
             problems.append(f"{path} is missing.")
@@ -126,10 +137,15 @@ def file_problems(*, directory: Path, manifest: Manifest, databases: t.Iterable[
     return problems
 
 
-def database_file(name: str) -> str:
-    """The file of a database within its set; bytes that a file name cannot hold are percent-encoded."""
-    safe = re.sub(r"[^A-Za-z0-9_.-]", lambda match: "".join(f"%{byte:02X}" for byte in match.group().encode()), name)
-    return f"{safe.replace('.', '%2E', 1) if safe.startswith('.') else safe}.sql.zst"
+def part_file(name: str, part: str) -> str:
+    """The file of a part of a database within its set; bytes that a file name cannot hold are percent-encoded."""
+    safe = re.sub(r"[^A-Za-z0-9_-]", lambda match: "".join(f"%{byte:02X}" for byte in match.group().encode()), name)
+    return f"{safe}.{part}.sql.zst"
+
+
+def files_of(manifest: Manifest) -> list[str]:
+    """Names of all the files of a set, the manifest first: what has to be copied to have the set elsewhere."""
+    return [MANIFEST_FILE, *(entry["file"] for each in manifest["databases"].values() for entry in each["files"])]
 
 
 def describe_set(*, path: Path) -> dict[str, t.Any]:

@@ -20,14 +20,14 @@ if t.TYPE_CHECKING:
     from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.session import Server
 
 LOAD = "load"
-RELOAD = "reload"
+REPLACE = "replace"
 DONE = "done"
 _MARGIN = 128 * 1024 * 1024
 
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What to do with one database: ``load`` it, clear our own remains and ``reload``, or nothing (``done``)."""
+    """What to do with one database: ``load`` it, ``replace`` what is there (and keep it), or nothing (``done``)."""
 
     action: str
     problem: str | None = None
@@ -70,6 +70,25 @@ def judge_definers(*, missing: t.Sequence[str]) -> list[str]:
     ]
 
 
+def judge_replace(*, replace: t.Sequence[str], names: t.Sequence[str]) -> list[str]:
+    """Refuse a confirmation for a database that is not restored: it was meant for another one."""
+    return [
+        f"`{name}` is to be replaced, but this restore has only: {', '.join(names)}. Give the exact name."
+        for name in replace
+        if name not in names
+    ]
+
+
+def judge_references(*, name: str, tables: t.Sequence[str]) -> list[str]:
+    """Refuse to replace tables to which foreign keys of other databases lead: they would follow the old ones."""
+    if not tables:
+        return []
+    return [
+        f"Foreign keys of other databases lead into `{name}`: {', '.join(tables[:5])}. They would follow the tables "
+        "that are put aside. Drop these keys first, and make them again afterwards.",
+    ]
+
+
 def judge_target(
     *,
     name: str,
@@ -77,13 +96,19 @@ def judge_target(
     state: states.RestoreState | None,
     dump_id: str,
     host: str,
+    replace: bool = False,
 ) -> Verdict:
     """What a database on this host means for a restore into it.
 
-    Only what is proven empty, or is the remains of our own interrupted restore, is ever written to.
+    What is neither absent nor empty is put aside, and only where its exact name was given.
     """
     if target is None or target.is_empty:
         return Verdict(action=LOAD)
+    state = states.settled(state)
+    if state is not None and state["dump_id"] == dump_id:
+        return Verdict(action=DONE)
+    if replace:
+        return Verdict(action=REPLACE)
     if state is None:
         return Verdict(
             action=LOAD,
@@ -92,10 +117,6 @@ def judge_target(
                 f"collection; nothing was changed. {_advice(name)}"
             ),
         )
-    if state["state"] == states.LOADING:
-        return judge_remains(name=name, target=target, state=state, host=host)
-    if state["dump_id"] == dump_id:
-        return Verdict(action=DONE)
     return Verdict(
         action=LOAD,
         problem=(
@@ -105,31 +126,10 @@ def judge_target(
     )
 
 
-def judge_remains(*, name: str, target: Database, state: states.RestoreState, host: str) -> Verdict:
-    """Remains of an interrupted restore may be cleared as long as everything there is in that dump."""
-    known = {kind: set(names) for kind, names in state["contents"].items()}
-    # A view is loaded as a table first; so for remains a name counts whichever of the two it is.
-    relations = known.get("tables", set()) | known.get("views", set())
-    strange = [table.name for table in target.tables if table.name not in relations]
-    for kind, names in target.objects.items():
-        allowed = relations if kind == "views" else known.get(kind, set())
-        strange += [item for item in names if item not in allowed]
-    if not strange:
-        return Verdict(action=RELOAD)
-    return Verdict(
-        action=LOAD,
-        problem=(
-            f"Database `{name}` on {host} has the remains of an interrupted restore ({state['dump_id']}), but also "
-            f"{', '.join(f'`{item}`' for item in sorted(strange)[:5])}, which that dump does not have; nothing was "
-            f"changed. {_advice(name)}"
-        ),
-    )
-
-
 def _advice(name: str) -> str:
     return (
-        "If nobody needs that data, dump it (playbook phoenix.webstack.back_up_database) and drop it by hand: "
-        f"DROP DATABASE `{name}`; or restore on another host."
+        f"To put that data aside and restore in its place, name the database: mysql_restore_replace={name} (the data "
+        "is kept, and the run says where); or restore on another host."
     )
 
 

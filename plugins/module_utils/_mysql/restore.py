@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-import shutil
-import subprocess
-import tempfile
 import time
 import typing as t
 from pathlib import Path
@@ -21,25 +19,48 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import (
     describe,
     files,
     preflight,
+    switch,
     verify,
 )
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import manifest as manifests
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import state as states
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.dump import utc_now
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.load import (
+    Loader,
+    defer_indexes,
+    make_all_deferred,
+    worth_deferring,
+)
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.progress import Progress
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.session import Session, identifier, series_of
 
+# Tables from this size on, in bytes, get their indexes after their rows.
+_DEFER_FROM = 8 * 1024 * 1024
+# How long a server that went down under the restore may take to come back, in seconds.
+_COMEBACK = 60.0
+# What is added to a database's name for the one beside it.
+INCOMING = "__incoming"
+PROGRESS_FILE = "progress.json"
 _ANOTHER_DUMP = "Copy it again, or take a new dump: ansible-playbook phoenix.webstack.back_up_database"
 
 
 @dataclasses.dataclass(frozen=True)
 class RestoreOptions:
-    """What the caller wants; no ``databases`` means all of the dump."""
+    """What the caller wants.
+
+    No ``databases`` means all of the dump. ``replace`` names the databases whose data may be put aside; ``workers``
+    is how many clients load and read at the same time, and ``lock_timeout`` how many seconds the switch waits for
+    whoever uses the tables.
+    """
 
     path: Path
     databases: tuple[str, ...]
     state_directory: Path
     host: str
     socket: str | None = None
+    replace: tuple[str, ...] = ()
+    workers: int = 2
+    lock_timeout: int = 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +75,11 @@ class Plan:
     def to_load(self) -> list[str]:
         """Databases that will be written."""
         return [name for name, action in self.actions.items() if action != preflight.DONE]
+
+    @property
+    def to_replace(self) -> list[str]:
+        """Databases whose present data is put aside."""
+        return [name for name, action in self.actions.items() if action == preflight.REPLACE]
 
 
 def make_plan(*, options: RestoreOptions, session: Session) -> Plan:
@@ -73,6 +99,7 @@ def make_plan(*, options: RestoreOptions, session: Session) -> Plan:
             ],
         )
     problems = preflight.judge_engine(manifest=manifest, server=session.server)
+    problems += preflight.judge_replace(replace=options.replace, names=names)
     store = states.StateStore(directory=options.state_directory)
     existing = catalog.existing_databases(session=session)
     before, actions = {}, {}
@@ -80,7 +107,11 @@ def make_plan(*, options: RestoreOptions, session: Session) -> Plan:
         before[name] = catalog.read_database(session=session, name=name) if name in existing else None
         verdict = _judge(name=name, target=before[name], store=store, options=options, manifest=manifest)
         actions[name] = verdict.action
+        problems += _judge_beside(name=name, store=store, existing=existing)
         problems += [verdict.problem] if verdict.problem else []
+    for name in [name for name in names if actions[name] == preflight.DONE and name in options.replace]:
+        if _has_moved_on(database=t.cast("catalog.Database", before[name]), manifest=manifest, session=session):
+            actions[name] = preflight.REPLACE
     plan = Plan(manifest=manifest, actions=actions, before=before)
     problems += _judge_load(plan=plan, options=options, session=session)
     if problems:
@@ -128,23 +159,47 @@ def _judge(
         state=state,
         dump_id=manifest["id"],
         host=options.host,
+        replace=name in options.replace,
     )
 
 
+def _judge_beside(*, name: str, store: states.StateStore, existing: t.Container[str]) -> list[str]:
+    """Refuse to load where there is a database of the name beside that is not ours."""
+    incoming = switch.beside(name, INCOMING)
+    if incoming not in existing:
+        return []
+    try:
+        state = store.read(name)
+    except WebstackError:
+        state = None
+    if state is not None and state["state"] == states.LOADING and state.get("incoming") == incoming:
+        return []
+    return [
+        f"Database `{name}` would be loaded in `{incoming}` first, but there is a database of that name, which this "
+        f"collection does not know. Look into it, and drop or rename it: DROP DATABASE `{incoming}`",
+    ]
+
+
+def _has_moved_on(*, database: catalog.Database, manifest: manifests.Manifest, session: Session) -> bool:
+    """Whether the tables of a database that was restored from this dump are no longer what the dump has."""
+    sums = checksum.sum_databases(sessions=[session], databases=[database])
+    described = describe.describe_database(database=database, sums=sums[database.name])
+    expected = manifest["databases"][database.name]["tables"]
+    return bool(describe.table_differences(expected=expected, actual=described["tables"], same_series=False))
+
+
 def _judge_load(*, plan: Plan, options: RestoreOptions, session: Session) -> list[str]:
-    """Problems that matter only for what would be loaded: files, accounts, space, client programs."""
+    """Problems that matter only for what would be loaded: files, accounts, references, space."""
     entries = {name: plan.manifest["databases"][name] for name in plan.to_load}
-    problems: list[str] = []
-    for name, entry in entries.items():
-        damage = verify.verify_file(
-            path=options.path / entry["file"],
-            database=name,
-            size=entry["size"],
-            sha256=entry["sha256"],
-        )
-        problems += [f"{each} {_ANOTHER_DUMP}" for each in damage]
+    damage = verify.verify_files(directory=options.path, databases=entries, workers=options.workers)
+    problems = [f"{each} {_ANOTHER_DUMP}" for each in damage]
     definers = {account for entry in entries.values() for account in entry.get("definers", [])}
     problems += preflight.judge_definers(missing=catalog.missing_accounts(session=session, accounts=definers))
+    for name in plan.to_replace:
+        problems += preflight.judge_references(
+            name=name,
+            tables=catalog.references_from_outside(session=session, name=name),
+        )
     data = Path(str(session.rows("SELECT @@datadir")[0][0]))
     needed = sum(entry.get("bytes", 0) for entry in entries.values())
     if entries:
@@ -161,7 +216,12 @@ def _refuse(*, options: RestoreOptions, problems: list[str]) -> t.NoReturn:
 
 
 class Restore:
-    """One restore that a plan allows, from the first state file to the proof."""
+    """One restore that a plan allows, from the first state file to the proof.
+
+    All databases are loaded and proven beside the live ones; then they take their place together, at one moment.
+
+    :arg lock: The descriptor of the lock that keeps other restores away.
+    """
 
     def __init__(
         self,
@@ -170,213 +230,250 @@ class Restore:
         plan: Plan,
         connect: t.Callable[[], Session],
         lock: int,
-        readers: int = 2,
     ) -> None:
         self._options = options
         self._plan = plan
         self._connect = connect
-        self._session = connect()
-        self._lock = lock
-        self._readers = readers
-        self._states: dict[str, states.RestoreState] = {}
+        self._session = open_session(connect)
         self._store = states.StateStore(directory=options.state_directory)
-        self._session.execute("SET SESSION sql_log_bin = 0")
-        self._session.execute("SET SESSION lock_wait_timeout = 300")
+        self._progress = Progress(path=options.state_directory / PROGRESS_FILE)
+        self._loader = Loader(
+            engine=self._session.server.engine,
+            socket=options.socket,
+            lock=lock,
+            workers=options.workers,
+            advance=self._progress.advance,
+        )
+        self._claimed: dict[str, states.RestoreState] = {}
+        self._switch: switch.Switch | None = None
+        self._timings: dict[str, dict[str, float]] = {}
 
     def run(self) -> dict[str, dict[str, t.Any]]:
-        """Load and prove every database of the plan, or leave all of them as they were.
+        """Load, prove and switch every database of the plan, or leave all of them as they were.
 
-        :returns: For each loaded database its tables, rows and seconds.
+        :returns: For each loaded database its tables, rows and seconds, and what was ``kept`` of the data before.
         """
-        touched: list[str] = []
-        results: dict[str, dict[str, t.Any]] = {}
+        names = self._plan.to_load
         try:
-            for name in self._plan.to_load:
-                touched.append(name)
-                results[name] = self._restore_one(name)
+            for name in names:
+                self._claim(name)
+                self._load(name)
+            for name in names:
+                self._prove(name)
+            self._take_place(names)
         except BaseException as error:
-            self._put_back(touched=touched, cause=error)
+            self._put_back(cause=error)
             raise
-        for name in results:
-            self._store.write({**self._states[name], "state": states.RESTORED, "finished_at": utc_now()})
+        finally:
+            self._progress.end()
+        kept = conclude(switched=t.cast("switch.Switch", self._switch), store=self._store)
         self._session.close()
-        return results
+        return {name: self._result(name, kept=kept.get(name)) for name in names}
 
-    def _restore_one(self, name: str) -> dict[str, t.Any]:
-        begun = time.monotonic()
-        entry = self._plan.manifest["databases"][name]
-        self._claim(name=name, entry=entry)
-        self._make_room(name=name, charset=entry["charset"], collation=entry["collation"])
-        self._load(name=name, path=self._options.path / entry["file"])
-        loaded = time.monotonic()
-        self._prove(name=name, entry=entry)
-        described = {name: entry}
+    def _result(self, name: str, *, kept: dict[str, str] | None) -> dict[str, t.Any]:
+        described = {name: self._entry(name)}
         return {
             "tables": describe.count_tables(databases=described),
             "rows": describe.count_rows(databases=described),
-            "load_seconds": round(loaded - begun, 3),
-            "proof_seconds": round(time.monotonic() - loaded, 3),
+            **self._timings[name],
+            **({"kept": kept} if kept else {}),
         }
 
-    def _claim(self, *, name: str, entry: dict[str, t.Any]) -> None:
-        """Write down, durably, that from now on the content of this database is ours."""
-        before = self._plan.before[name]
-        if self._plan.actions[name] == preflight.LOAD and not self._is_empty(name):
-            raise WebstackError(f"Database `{name}` on {self._options.host} was filled by someone else just now.")
-        previous = None if before is None else {"charset": before.charset, "collation": before.collation}
-        if self._plan.actions[name] == preflight.RELOAD:
-            previous = (self._store.read(name) or {}).get("previous")
-        self._states[name] = {
+    def _entry(self, name: str) -> dict[str, t.Any]:
+        return self._plan.manifest["databases"][name]
+
+    def _claim(self, name: str) -> None:
+        """Write down, durably, which database beside this one is ours, and make it anew."""
+        entry, incoming = self._entry(name), switch.beside(name, INCOMING)
+        self._claimed[name] = {
             "database": name,
             "state": states.LOADING,
             "dump_id": self._plan.manifest["id"],
             "path": str(self._options.path),
             "started_at": utc_now(),
-            "previous": previous,
-            "contents": {
-                "tables": sorted(entry["tables"]),
-                **{kind: sorted(found) for kind, found in entry["objects"].items()},
-            },
+            "incoming": incoming,
+            "before": states.settled(self._store.read(name)),
         }
-        self._store.write(self._states[name])
-
-    def _is_empty(self, name: str) -> bool:
-        existing = catalog.existing_databases(session=self._session)
-        return name not in existing or catalog.read_database(session=self._session, name=name).is_empty
-
-    def _make_room(self, *, name: str, charset: str, collation: str) -> None:
-        """An empty database with the dump's character set and collation."""
-        if self._plan.actions[name] == preflight.RELOAD:
-            self._session.execute(f"DROP DATABASE {identifier(name)}")
-        exists = name in catalog.existing_databases(session=self._session)
+        self._store.write(self._claimed[name])
+        self._session.execute(f"DROP DATABASE IF EXISTS {identifier(incoming)}")
         self._session.execute(
-            f"{'ALTER' if exists else 'CREATE'} DATABASE {identifier(name)}"
-            f" CHARACTER SET {identifier(charset)} COLLATE {identifier(collation)}",
+            f"CREATE DATABASE {identifier(incoming)}"
+            f" CHARACTER SET {identifier(entry['charset'])} COLLATE {identifier(entry['collation'])}",
         )
 
-    def _load(self, *, name: str, path: Path) -> None:
-        """Pass the file through zstd into the engine's own client.
-
-        The text passes through this process on purpose: when it is killed, the client finds the end of its input
-        and goes away by itself. It keeps the lock until then.
-        """
-        with path.open("rb") as source, tempfile.TemporaryFile() as log:
-            zstd = verify.start_zstd(source=source)
-            client = subprocess.Popen(
-                load_argv(engine=self._session.server.engine, database=name, socket=self._options.socket),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                pass_fds=(self._lock,),
+    def _load(self, name: str) -> None:
+        begun = time.monotonic()
+        entry, incoming = self._entry(name), self._claimed[name]["incoming"]
+        paths = {
+            part: [self._options.path / each["file"] for each in entry["files"] if each["part"] == part]
+            for part in (manifests.SCHEMA_PART, manifests.DATA_PART)
+        }
+        self._progress.begin(f"load {name}", total=sum(path.stat().st_size for each in paths.values() for path in each))
+        for path in paths[manifests.SCHEMA_PART]:
+            self._loader.load(database=incoming, named=name, path=path)
+        tables = catalog.read_database(session=self._session, name=incoming).tables
+        sizes = {table: values.get("bytes", 0) for table, values in entry["tables"].items()}
+        large = worth_deferring(tables=tables, sizes=sizes, least=_DEFER_FROM)
+        deferred = defer_indexes(session=self._session, database=incoming, tables=large)
+        self._loader.load_all(database=incoming, named=name, paths=paths[manifests.DATA_PART])
+        self._progress.begin(f"index {name}", total=sum(sizes[each.table] for each in deferred))
+        with self._sessions() as sessions:
+            make_all_deferred(
+                sessions=sessions,
+                database=incoming,
+                deferred=deferred,
+                done=lambda each: self._progress.advance(sizes[each.table]),
             )
-            sink = t.cast("t.IO[bytes]", client.stdin)
-            try:
-                shutil.copyfileobj(t.cast("t.IO[bytes]", zstd.stdout), sink, files.CHUNK)
-                sink.close()
-            except BrokenPipeError:
-                zstd.kill()  # the client says below what was wrong
-            except BaseException:
-                client.kill()
-                zstd.kill()
-                client.wait()
-                raise
-            code, zstd_code = client.wait(), zstd.wait()
-            log.seek(0)
-            words = client_errors(log.read().decode("utf-8", "replace"))
-        if code or zstd_code:
-            raise WebstackError(
-                f"Loading database `{name}` failed: {words or f'exit codes {code} (client) and {zstd_code} (zstd)'}",
-            )
+        self._timings[name] = {"load_seconds": round(time.monotonic() - begun, 3)}
 
-    def _prove(self, *, name: str, entry: dict[str, t.Any]) -> None:
-        sessions = [self._connect() for _reader in range(self._readers)]
+    @contextlib.contextmanager
+    def _sessions(self) -> t.Iterator[list[Session]]:
+        sessions: list[Session] = []
         try:
-            database = catalog.read_database(session=sessions[0], name=name)
-            sums = checksum.sum_databases(sessions=sessions, databases=[database])
+            sessions.extend(open_session(self._connect) for _worker in range(self._options.workers))
+            yield sessions
         finally:
             for session in sessions:
                 session.close()
-        found = describe.differences(
-            expected=entry,
-            actual=describe.describe_database(database=database, sums=sums[name]),
+
+    def _prove(self, name: str) -> None:
+        begun = time.monotonic()
+        entry = self._entry(name)
+        self._progress.begin(f"prove {name}", total=entry.get("bytes", 0))
+        with self._sessions() as sessions:
+            database = catalog.read_database(session=sessions[0], name=self._claimed[name]["incoming"])
+            sums = checksum.sum_databases(sessions=sessions, databases=[database], advance=self._progress.advance)
+        found = describe.table_differences(
+            expected=entry["tables"],
+            actual=describe.describe_database(database=database, sums=sums[database.name])["tables"],
             same_series=series_of(self._plan.manifest["version"]) == self._session.server.series,
-            compare_views=False,
         )
         if found:
             raise WebstackError(
-                f"The data loaded into `{name}` is not what the dump's manifest says: {'; '.join(found[:10])}.",
+                f"The data loaded for `{name}` is not what the dump's manifest says: {'; '.join(found[:10])}.",
                 differences=found,
             )
+        self._timings[name]["proof_seconds"] = round(time.monotonic() - begun, 3)
 
-    def _put_back(self, *, touched: t.Sequence[str], cause: BaseException) -> None:
-        """Drop what this run loaded, so that each database is again absent or empty as it was found."""
+    def _take_place(self, names: t.Sequence[str]) -> None:
+        """Put all that was proven in its place."""
+        self._progress.begin("switch", total=0)
+        journal = {
+            "dump_id": self._plan.manifest["id"],
+            "databases": {name: self._switch_entry(name) for name in names},
+        }
+        self._switch = switch.Switch(
+            journal=journal,
+            directory=self._store.journal_directory,
+            session=self._session,
+            connect=self._connect,
+            loader=self._loader,
+            lock_timeout=self._options.lock_timeout,
+        )
+        self._switch.prepare(socket=self._options.socket, set_path=self._options.path)
+        self._switch.move()
+        self._switch.complete()
+
+    def _switch_entry(self, name: str) -> dict[str, t.Any]:
+        entry = self._entry(name)
+        live = switch.describe_live(session=self._session, name=name)
+        if live["kept"] is not None and self._plan.actions[name] == preflight.LOAD:
+            raise WebstackError(f"Database `{name}` on {self._options.host} was filled by someone else just now.")
+        incoming = catalog.read_database(session=self._session, name=self._claimed[name]["incoming"])
+        return {
+            **live,
+            "incoming": incoming.name,
+            "charset": entry["charset"],
+            "collation": entry["collation"],
+            "new": switch.relations(incoming),
+            "objects": switch.immovable(entry["objects"]),
+            "parts": [each for each in entry["files"] if each["part"] in switch.OBJECT_PARTS],
+        }
+
+    def _put_back(self, *, cause: BaseException) -> None:
+        """Leave each database as it was found."""
+        self._loader.stop()
         self._session.close()
         try:
-            self._session = self._connect()
-            self._session.execute("SET SESSION sql_log_bin = 0")
-            for name in touched:
-                self._put_back_one(name)
+            self._session = reopen_session(self._connect)
+            if self._switch is not None:
+                self._switch.adopt(session=self._session, loader=self._loader.anew())
+                self._switch.take_back()
+            for state in self._claimed.values():
+                self._session.execute(f"DROP DATABASE IF EXISTS {identifier(state['incoming'])}")
+                self._store.put_back(state)
             after = (
-                f" Everything loaded was taken back: {', '.join(f'`{name}`' for name in touched)} on "
+                f" Everything loaded was taken back: {', '.join(f'`{name}`' for name in self._plan.to_load)} on "
                 f"{self._options.host} is as it was before."
             )
         except WebstackError as error:
-            after = f" Taking it back failed too: {error.message} The next run of this restore will clear it."
+            after = (
+                f" What was loaded beside the live data could not be removed yet: {error.message} The next run of "
+                "this restore will do it."
+            )
         finally:
             self._session.close()
         if isinstance(cause, WebstackError):
             cause.message += after
 
-    def _put_back_one(self, name: str) -> None:
-        state = self._states.get(name)
-        if state is None:
-            return
-        if name in catalog.existing_databases(session=self._session):
-            target = catalog.read_database(session=self._session, name=name)
-            problem = preflight.judge_remains(name=name, target=target, state=state, host=self._options.host).problem
-            if problem:
-                raise WebstackError(problem)
-            self._session.execute(f"DROP DATABASE {identifier(name)}")
-        previous = state["previous"]
-        if previous is not None:
-            self._session.execute(
-                f"CREATE DATABASE {identifier(name)} CHARACTER SET {identifier(previous['charset'])}"
-                f" COLLATE {identifier(previous['collation'])}",
-            )
-        self._store.clear(name)
+
+def open_session(connect: t.Callable[[], Session]) -> Session:
+    """A session whose statements are nobody else's business: not logged, and not waiting forever."""
+    session = connect()
+    session.execute("SET SESSION sql_log_bin = 0")
+    session.execute("SET SESSION lock_wait_timeout = 300")
+    return session
 
 
-def client_errors(text: str) -> str:
-    """What a client says went wrong, without the statement that MariaDB's prints along: it is full of people's data."""
-    return " ".join(line for line in text.splitlines() if line.startswith("ERROR "))
+def reopen_session(connect: t.Callable[[], Session]) -> Session:
+    """A session with a server that may just have gone down and be on its way back."""
+    deadline = time.monotonic() + _COMEBACK
+    while time.monotonic() < deadline:
+        with contextlib.suppress(WebstackError):
+            return open_session(connect)
+        time.sleep(1)
+    return open_session(connect)
 
 
-def load_argv(*, engine: str, database: str, socket: str | None) -> list[str]:
-    """The engine's own client, set so that a dump can do nothing but run its statements in one database.
+def conclude(*, switched: switch.Switch, store: states.StateStore) -> dict[str, dict[str, str]]:
+    """Write down what is there now, and end the switch; see `switch.Switch.forget`."""
+    for name in switched.journal["databases"]:
+        state = {"database": name, "state": states.RESTORED, "dump_id": switched.journal["dump_id"]}
+        store.write({**state, "finished_at": utc_now()})
+    return switched.forget(kept_directory=store.kept_directory)
 
-    ``--binary-mode`` switches off client commands (a dump cannot run programs here) and keeps bytes as they are;
-    ``--comments`` keeps the comments inside of routines.
+
+def resume(
+    *,
+    store: states.StateStore,
+    socket: str | None,
+    connect: t.Callable[[], Session],
+    lock: int,
+) -> str | None:
+    """Finish a switch that was cut off, in the direction in which it was going.
+
+    Where the tables had moved, the rest is made; where not, all is put back.
+
+    :returns: What was done, or nothing.
     """
-    client = "mariadb" if engine == "mariadb" else "mysql"
-    program = shutil.which(client) or shutil.which("mysql")
-    if program is None:
-        raise WebstackError(
-            f"The client `{client}` is not installed on this host. Install it with: "
-            f"apt-get install {'mariadb-client' if engine == 'mariadb' else 'mysql-client'}",
-        )
-    argv = [
-        program,
-        "--no-defaults",
-        "--user=root",
-        "--batch",
-        "--binary-mode",
-        "--comments",
-        "--default-character-set=utf8mb4",
-        "--max-allowed-packet=1G",
-        "--init-command=SET SESSION sql_log_bin = 0",
-    ]
-    argv += [f"--socket={socket}"] if socket else []
-    return [*argv, "--", database]
+    journal = switch.read_journal(directory=store.journal_directory)
+    if journal is None:
+        return None
+    session = open_session(connect)
+    loader = Loader(engine=session.server.engine, socket=socket, lock=lock)
+    found = switch.Switch(
+        journal=journal, directory=store.journal_directory, session=session, connect=connect, loader=loader
+    )
+    names = ", ".join(f"`{name}`" for name in journal["databases"])
+    try:
+        if found.has_moved:
+            found.complete()
+            conclude(switched=found, store=store)
+            return f"The restore of {names} from {journal['dump_id']} was finished, which had been cut off at its end."
+        found.take_back()
+        return f"What an interrupted restore of {names} had begun was put back."
+    finally:
+        session.close()
 
 
 def summary(*, plan: Plan, loaded: dict[str, dict[str, t.Any]]) -> dict[str, t.Any]:

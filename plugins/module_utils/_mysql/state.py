@@ -52,9 +52,34 @@ class StateStore:
         files.ensure_private_directory(self.directory)
         files.write_json(path=self.path(state["database"]), value={"schema": SCHEMA, **state})
 
+    @property
+    def journal_directory(self) -> Path:
+        """Where a switch keeps what it needs to be finished or taken back after the loss of this process."""
+        return self.directory / "switch"
+
+    @property
+    def kept_directory(self) -> Path:
+        """Where it is written down which databases keep what was there before a restore."""
+        return self.directory / "kept"
+
+    def put_back(self, state: RestoreState) -> None:
+        """Go from the state of an interrupted load to the one before it."""
+        before = state.get("before")
+        if before is None:
+            self.clear(state["database"])
+        else:
+            self.write(before)
+
     def clear(self, database: str) -> None:
         """Forget a database."""
         path = self.path(database)
         if path.exists():
             path.unlink()
             files.sync_directory(self.directory)
+
+
+def settled(state: RestoreState | None) -> RestoreState | None:
+    """The state without a load that was cut off: what this collection last restored here for good, if anything."""
+    if state is not None and state["state"] == LOADING:
+        return state.get("before")
+    return state

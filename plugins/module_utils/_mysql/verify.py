@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import hashlib
 import re
 import subprocess
@@ -13,6 +14,7 @@ import typing as t
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import files
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import manifest as manifests
 
 if t.TYPE_CHECKING:
     from pathlib import Path
@@ -39,32 +41,56 @@ _SERVER = re.compile(
     re.IGNORECASE,
 )
 _WINDOW = 512
+# No statement of a dump begins with a bracket, and nearly all lines of one are rows, which do.
+_CANDIDATES = re.compile(rb"^(?!\()[^\n]{1,512}", re.MULTILINE)
 
 
 class DumpScanner:
-    r"""Looks at a dump line by line for statements that leave the database it belongs to.
+    r"""Looks at the lines of a dump for statements that leave the database it belongs to.
 
     Rows cannot mislead it: a dump client writes line breaks inside of values as ``\n``. Bodies of triggers,
     routines and events stand between DELIMITER lines and are not looked into.
+
+    :arg database: The database whose character set the dump may set, as it does around routines; None for a part
+        that is loaded beside that database, and must not name any.
     """
 
-    def __init__(self, *, database: str) -> None:
-        self._database = database.encode()
+    def __init__(self, *, database: str | None) -> None:
+        self._database = database.encode() if database is not None else None
         self._delimiter = b";"
-        self._at_line_start = True
+        self._rest = b""
+        self._inside = False
         self.findings: list[str] = []
 
-    def feed(self, line: bytes) -> None:
-        """Look at the next line (or the next part of one that is very long)."""
-        at_start, self._at_line_start = self._at_line_start, line.endswith(b"\n")
-        if not at_start:
-            return
-        head = line[:_WINDOW]
-        delimiter = _DELIMITER.match(head)
-        if delimiter:
-            self._delimiter = delimiter.group(1)
-        elif self._delimiter == b";" and self._leaves(head):
-            self.findings.append(head[:120].decode("utf-8", "replace").strip())
+    def feed(self, text: bytes) -> None:
+        """Look at the next piece of the dump, whose lines may begin and end anywhere."""
+        head, newline, rest = (self._rest + text).rpartition(b"\n")
+        if newline:
+            self._scan(head)
+            self._inside, self._rest = False, rest
+        else:
+            self._rest = rest
+        if len(self._rest) > 2 * _WINDOW:  # a very long line: its beginning is all that counts
+            if not self._inside:
+                self._scan(self._rest)
+            self._inside, self._rest = True, b""
+
+    def close(self) -> None:
+        """Look at a last line without an end."""
+        if not self._inside:
+            self._scan(self._rest)
+        self._rest = b""
+
+    def _scan(self, text: bytes) -> None:
+        for match in _CANDIDATES.finditer(text):
+            if match.start() == 0 and self._inside:
+                continue  # the end of a line whose beginning was looked at
+            head = match.group()
+            delimiter = _DELIMITER.match(head)
+            if delimiter:
+                self._delimiter = delimiter.group(1)
+            elif self._delimiter == b";" and self._leaves(head):
+                self.findings.append(head[:120].decode("utf-8", "replace").strip())
 
     def _leaves(self, head: bytes) -> bool:
         if _SELECTS.match(head) or _SERVER.match(head):
@@ -73,23 +99,46 @@ class DumpScanner:
         if database:
             # The clients set the database's own character set around triggers and routines.
             return not (database.group(1).upper() == b"ALTER" and self._is_own(database.group(2)))
-        qualified = _QUALIFIED.match(head)
-        return qualified is not None and not self._is_own(qualified.group(1))
+        return _QUALIFIED.match(head) is not None
 
     def _is_own(self, quoted: bytes | None) -> bool:
         return quoted is not None and quoted.replace(b"``", b"`") == self._database
 
 
-def verify_file(*, path: Path, database: str, size: int, sha256: str) -> list[str]:
+def verify_files(*, directory: Path, databases: dict[str, dict[str, t.Any]], workers: int) -> list[str]:
+    """Read the files of some databases of a set from end to end, some at a time.
+
+    :arg databases: Their entries of the manifest.
+    :returns: One sentence for each thing that is wrong, in the order of the manifest.
+    """
+    jobs = [(name, part) for name, entry in databases.items() for part in entry["files"]]
+
+    def work(job: tuple[str, dict[str, t.Any]]) -> list[str]:
+        name, part = job
+        return verify_file(
+            path=directory / part["file"],
+            database=name,
+            part=part["part"],
+            size=part["size"],
+            sha256=part["sha256"],
+        )
+
+    with concurrent.futures.ThreadPoolExecutor(max_workers=workers) as pool:
+        return [problem for problems in pool.map(work, jobs) for problem in problems]
+
+
+def verify_file(*, path: Path, database: str, part: str, size: int, sha256: str) -> list[str]:
     """Read one file of a set through its checksum, its decompression and the scanner.
 
+    :arg part: Which part of the database it is, as the manifest says.
     :returns: One sentence for each thing that is wrong with it.
     """
     if not path.is_file():
         return [f"{path} is missing."]
     if path.stat().st_size != size:
         return [f"{path} has {path.stat().st_size} bytes instead of {size}: it is cut off or was changed."]
-    scanner = DumpScanner(database=database)
+    beside = part in (manifests.SCHEMA_PART, manifests.DATA_PART)
+    scanner = DumpScanner(database=None if beside else database)
     seen, code, words = _read_through(path=path, scanner=scanner)
     if seen != sha256:
         return [f"{path} has the SHA-256 {seen} instead of {sha256}: its content is damaged."]
@@ -122,8 +171,9 @@ def _read_through(*, path: Path, scanner: DumpScanner) -> tuple[str, int, str]:
         feeder = threading.Thread(target=feed, daemon=True)
         feeder.start()
         source = t.cast("t.IO[bytes]", process.stdout)
-        for line in iter(lambda: source.readline(files.CHUNK), b""):
-            scanner.feed(line)
+        for text in iter(lambda: source.read(files.CHUNK), b""):
+            scanner.feed(text)
+        scanner.close()
         feeder.join()
         words = t.cast("t.IO[bytes]", process.stderr).read().decode("utf-8", "replace").strip()
         code = process.wait()

@@ -44,9 +44,10 @@ def manifest() -> manifests.Manifest:
         "binlog": None,
         "databases": {
             "shop": {
-                "file": "shop.sql.zst",
-                "size": 4,
-                "sha256": "0" * 64,
+                "files": [
+                    {"part": "schema", "file": "shop.schema.sql.zst", "size": 4, "sha256": "0" * 64},
+                    {"part": "data", "file": "shop.data-01.sql.zst", "size": 4, "sha256": "0" * 64},
+                ],
                 "charset": "utf8mb4",
                 "collation": "utf8mb4_general_ci",
                 "bytes": 1000,

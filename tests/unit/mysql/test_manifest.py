@@ -12,7 +12,8 @@ def write_set(directory: t.Any, manifest: t.Any, *, name: t.Any = None) -> t.Any
     path = directory / (name or manifest["id"])
     path.mkdir()
     (path / "manifest.json").write_text(json.dumps(manifest))
-    (path / "shop.sql.zst").write_bytes(b"1234")
+    for file in ("shop.schema.sql.zst", "shop.data-01.sql.zst"):
+        (path / file).write_bytes(b"1234")
     return path
 
 
@@ -26,9 +27,15 @@ def test_a_right_manifest_reads(manifest: t.Any) -> None:
         (lambda m: m.pop("schema"), "has the schema `None`"),
         (lambda m: m.pop("engine"), "the dump set has no valid `engine`"),
         (lambda m: m["databases"].update(shop=1), "database `shop` is not described"),
-        (lambda m: m["databases"]["shop"].update(size=True), "database `shop` has no valid `size`"),
-        (lambda m: m["databases"]["shop"].update(file="../evil"), "outside of the set"),
-        (lambda m: m["databases"]["shop"].update(file=".."), "outside of the set"),
+        (lambda m: m["databases"]["shop"].update(files={}), "database `shop` has no valid `files`"),
+        (lambda m: m["databases"]["shop"]["files"].append("x"), "file 3 of database `shop` is not described"),
+        (
+            lambda m: m["databases"]["shop"]["files"][0].update(size=True),
+            "file 1 of database `shop` has no valid `size`",
+        ),
+        (lambda m: m["databases"]["shop"]["files"][1].update(file="../evil"), "outside of the set"),
+        (lambda m: m["databases"]["shop"]["files"][1].update(file=".."), "outside of the set"),
+        (lambda m: m["databases"]["shop"]["files"][1].update(part="more"), "of the unknown part `more`"),
         (lambda m: m["databases"]["shop"]["tables"]["orders"].pop("rows"), "`shop`.`orders` has no valid rows"),
         (
             lambda m: m["databases"]["shop"]["tables"]["orders"].update(checksum="x"),
@@ -52,15 +59,15 @@ def test_what_is_no_manifest_is_refused(text: t.Any) -> None:
 @pytest.mark.parametrize(
     ("name", "file"),
     [
-        ("shop", "shop.sql.zst"),
-        ("a/b", "a%2Fb.sql.zst"),
-        ("..", "%2E..sql.zst"),
-        ("it`s", "it%60s.sql.zst"),
-        ("ü", "%C3%BC.sql.zst"),
+        ("shop", "shop.views.sql.zst"),
+        ("a/b", "a%2Fb.views.sql.zst"),
+        ("..", "%2E%2E.views.sql.zst"),
+        ("it`s", "it%60s.views.sql.zst"),
+        ("ü", "%C3%BC.views.sql.zst"),
     ],
 )
 def test_file_names_stay_in_the_set(name: t.Any, file: t.Any) -> None:
-    assert manifests.database_file(name) == file
+    assert manifests.part_file(name, "views") == file
 
 
 def test_sets_are_listed_newest_first(tmp_path: t.Any, manifest: t.Any) -> None:
@@ -74,7 +81,7 @@ def test_sets_are_listed_newest_first(tmp_path: t.Any, manifest: t.Any) -> None:
 
 
 def test_damaged_sets_say_so(tmp_path: t.Any, manifest: t.Any) -> None:
-    (write_set(tmp_path, manifest) / "shop.sql.zst").write_bytes(b"123")
+    (write_set(tmp_path, manifest) / "shop.data-01.sql.zst").write_bytes(b"123")
     (write_set(tmp_path, {**manifest, "id": "b"}) / "manifest.json").unlink()
     problems = [entry["problems"][0] for entry in manifests.list_sets(directory=tmp_path)]
     assert any("has 3 bytes instead of 4" in problem for problem in problems)

@@ -20,15 +20,13 @@ def database(*tables: t.Any, **objects: t.Any) -> t.Any:
     )
 
 
-def judge(target: t.Any, state: t.Any = None) -> t.Any:
-    return preflight.judge_target(name="shop", target=target, state=state, dump_id="new", host="web-01")
+def judge(target: t.Any, state: t.Any = None, *, replace: bool = False) -> t.Any:
+    return preflight.judge_target(
+        name="shop", target=target, state=state, dump_id="new", host="web-01", replace=replace
+    )
 
 
-LOADING = {
-    "state": "loading",
-    "dump_id": "old",
-    "contents": {"tables": ["orders"], "views": ["v"], "triggers": [], "routines": [], "events": [], "sequences": []},
-}
+LOADING = {"state": "loading", "dump_id": "old", "incoming": "shop__incoming", "before": None}
 
 
 @pytest.mark.parametrize("target", [None, database()])
@@ -45,8 +43,8 @@ def test_anything_at_all_makes_a_database_somebodys(kind: t.Any) -> None:
 def test_a_foreign_database_is_refused_in_plain_words() -> None:
     assert judge(database("a", "b")).problem == (
         "Database `shop` on web-01 already holds 2 tables and was not restored by this collection; nothing was "
-        "changed. If nobody needs that data, dump it (playbook phoenix.webstack.back_up_database) and drop it by hand: "
-        "DROP DATABASE `shop`; or restore on another host."
+        "changed. To put that data aside and restore in its place, name the database: mysql_restore_replace=shop (the "
+        "data is kept, and the run says where); or restore on another host."
     )
 
 
@@ -59,16 +57,28 @@ def test_another_dump_is_refused() -> None:
     assert "restored from another dump (old, then), and its data may have moved on since" in problem
 
 
-@pytest.mark.parametrize("target", [database("orders"), database(views=["v"]), database("v"), database("orders", "v")])
-def test_our_own_remains_are_cleared(target: t.Any) -> None:
-    """A view is loaded as a table first."""
-    assert judge(target, LOADING) == preflight.Verdict(action=preflight.RELOAD)
+def test_a_load_that_was_cut_off_says_nothing_about_the_live_data() -> None:
+    restored = {"state": "restored", "dump_id": "new"}
+    assert "was not restored by this collection" in judge(database("orders"), LOADING).problem
+    assert judge(database("orders"), {**LOADING, "before": restored}).action == preflight.DONE
 
 
-@pytest.mark.parametrize("target", [database("orders", "mine"), database("orders", events=["mine"])])
-def test_remains_with_something_strange_are_refused(target: t.Any) -> None:
-    problem = judge(target, LOADING).problem
-    assert "but also `mine`, which that dump does not have; nothing was changed" in problem
+@pytest.mark.parametrize("state", [None, LOADING, {"state": "restored", "dump_id": "old"}])
+def test_data_is_put_aside_only_by_its_name(state: t.Any) -> None:
+    assert judge(database("orders"), state, replace=True) == preflight.Verdict(action=preflight.REPLACE)
+    assert judge(database("orders"), state).problem
+
+
+def test_a_wrong_name_replaces_nothing() -> None:
+    assert preflight.judge_replace(replace=["shop"], names=["shop"]) == []
+    assert preflight.judge_replace(replace=["shpo"], names=["shop"]) == [
+        "`shpo` is to be replaced, but this restore has only: shop. Give the exact name.",
+    ]
+
+
+def test_references_from_outside_are_refused() -> None:
+    assert preflight.judge_references(name="shop", tables=[]) == []
+    assert "lead into `shop`: crm.orders." in preflight.judge_references(name="shop", tables=["crm.orders"])[0]
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import fil
 
 def scan(text: t.Any, database: t.Any = "shop") -> t.Any:
     scanner = verify.DumpScanner(database=database)
-    for line in text.encode().splitlines(keepends=True):
-        scanner.feed(line)
+    scanner.feed(text.encode())
+    scanner.close()
     return scanner.findings
 
 
@@ -27,6 +27,7 @@ def scan(text: t.Any, database: t.Any = "shop") -> t.Any:
         "DROP SCHEMA shop;",
         "ALTER DATABASE `other` CHARACTER SET utf8mb4;",
         "INSERT INTO `other`.`t` VALUES (1);",
+        "INSERT INTO `shop`.`t` VALUES (1);",
         "DROP TABLE IF EXISTS `mysql`.`user`;",
         "CREATE TABLE `x`.`t` (a int);",
         "GRANT ALL ON *.* TO x;",
@@ -49,7 +50,6 @@ def test_statements_that_leave_the_database_are_found(line: t.Any) -> None:
     [
         "INSERT INTO `t` VALUES ('USE other;\\nCREATE DATABASE x');\n",
         "INSERT INTO `t.u` VALUES (1);\n",
-        "INSERT INTO `shop`.`t` VALUES (1);\n",
         "ALTER DATABASE `shop` CHARACTER SET latin1 COLLATE latin1_swedish_ci ;\n",
         "SELECT 1 FROM t\nUSE INDEX (a);\nUSE KEY (b);\n",
         "DELIMITER ;;\nCREATE PROCEDURE p()\nBEGIN\nUSE other;\nGRANT ALL ON *.* TO x;\nEND ;;\nDELIMITER ;\n",
@@ -68,9 +68,33 @@ def test_after_a_routine_the_scanner_looks_again() -> None:
 
 def test_parts_of_a_long_line_are_no_lines() -> None:
     scanner = verify.DumpScanner(database="shop")
-    for part in (b"INSERT INTO `t` VALUES ('", b"USE other;", b"');\n", b"USE evil;\n"):
+    row = b"x" * 3000
+    for part in (
+        b"INSERT INTO `t` VALUES ('" + row,
+        b"USE other;" + row,
+        b"USE other;\\n');\n",
+        b"USE evil;\nUSE",
+        b" more;",
+    ):
         scanner.feed(part)
-    assert scanner.findings == ["USE evil;"]
+    scanner.close()
+    assert scanner.findings == ["USE evil;", "USE more;"]
+
+
+def test_pieces_may_end_anywhere() -> None:
+    text = b"-- a dump\nINSERT INTO `t` VALUES\n(1,'a'),\n(2,'USE b');\nUSE evil;\n"
+    for size in range(1, len(text)):
+        scanner = verify.DumpScanner(database="shop")
+        for start in range(0, len(text), size):
+            scanner.feed(text[start : start + size])
+        scanner.close()
+        assert scanner.findings == ["USE evil;"]
+
+
+def test_what_is_loaded_beside_may_not_name_the_live_database() -> None:
+    text = "ALTER DATABASE `shop` CHARACTER SET latin1;\n"
+    assert scan(text) == []
+    assert scan(text, database=None) == [text.strip()]
 
 
 @pytest.mark.skipif(shutil.which("zstd") is None, reason="zstd is not installed")
@@ -78,7 +102,7 @@ class TestFiles:
     def write(self, path: t.Any, text: t.Any = b"-- a dump\nINSERT INTO `t` VALUES (1);\n") -> t.Any:
         data = subprocess.run(["zstd", "-q", "-c"], input=text, check=True, capture_output=True).stdout
         path.write_bytes(data)
-        return {"path": path, "database": "shop", "size": len(data), "sha256": files.hash_file(path)}
+        return {"path": path, "database": "shop", "part": "data", "size": len(data), "sha256": files.hash_file(path)}
 
     def test_a_whole_file_is_right(self, tmp_path: t.Any) -> None:
         assert verify.verify_file(**self.write(tmp_path / "f")) == []
@@ -101,7 +125,9 @@ class TestFiles:
     def test_a_file_that_is_not_compressed(self, tmp_path: t.Any) -> None:
         path = tmp_path / "f"
         path.write_bytes(b"x" * 3_000_000)
-        found = verify.verify_file(path=path, database="shop", size=3_000_000, sha256=files.hash_file(path))
+        found = verify.verify_file(
+            path=path, database="shop", part="data", size=3_000_000, sha256=files.hash_file(path)
+        )
         assert "cannot be decompressed" in found[0]
 
     def test_a_file_that_leaves(self, tmp_path: t.Any) -> None:
@@ -111,5 +137,5 @@ class TestFiles:
 
 
 def test_a_missing_file(tmp_path: t.Any) -> None:
-    found = verify.verify_file(path=tmp_path / "none", database="shop", size=1, sha256="")
+    found = verify.verify_file(path=tmp_path / "none", database="shop", part="data", size=1, sha256="")
     assert found == [f"{tmp_path}/none is missing."]
