@@ -466,6 +466,7 @@ def resume(
     )
     names = ", ".join(f"`{name}`" for name in journal["databases"])
     try:
+        found.end_orphan()
         if found.has_moved:
             found.complete()
             conclude(switched=found, store=store)

@@ -13,6 +13,7 @@ kill finds the journal, sees whether the tables have moved, and goes on in the s
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import threading
@@ -302,8 +303,27 @@ class Switch:
             return []
         return sorted(catalog.read_database(session=self._session, name=name).objects[kind])
 
+    def end_orphan(self) -> None:
+        """End a move of ours that still waits at the server although the process that asked for it is gone.
+
+        Only to be called under the restore's lock, where no living process can be the one.
+        """
+        kept = [str(entry["kept"] or entry["incoming"]) for entry in self._databases.values()]
+        while True:
+            rows = self._session.rows(
+                "SELECT ID, INFO FROM information_schema.PROCESSLIST WHERE INFO LIKE 'RENAME TABLE %'",
+            )
+            orphans = [number for number, text in rows if any(identifier(name) in str(text) for name in kept)]
+            if not orphans:
+                return
+            for number in orphans:
+                with contextlib.suppress(WebstackError):  # it may have ended just now
+                    self._session.execute(f"KILL {int(number)}")
+            time.sleep(0.1)
+
     def take_back(self) -> None:
         """Bring everything back to where it was, whatever has been done so far, and end the switch."""
+        self.end_orphan()
         if read_journal(directory=self._directory) is not None:
             if self.has_moved and self._moves:
                 self._move_back()

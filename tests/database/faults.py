@@ -1,0 +1,409 @@
+"""Break restores and dumps in every way we know, on a real server.
+
+    python -m tests.database.faults --system 12 [--fault disk_full,kill_run_moved]
+
+Each fault strikes a restore that is to replace live data. Then the live data must be what it was, and a second run
+must succeed, with what it replaced kept; at last the kept data is put back, and must be what it was once more. Ends
+with 1 where that did not hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.database import stand as stands
+from tests.database.stand import STATE, Answer, Stand, wait_for
+
+RESTORE = "phoenix.webstack.mysql_restore"
+# A table that takes seconds to load and has indexes that wait, and one of each kind that a switch has to carry along.
+SHOP = """
+DROP DATABASE IF EXISTS shop; CREATE DATABASE shop CHARACTER SET utf8mb4; USE shop;
+CREATE TABLE customers (id INT PRIMARY KEY, name VARCHAR(60)) ENGINE = InnoDB;
+INSERT INTO customers VALUES (1, 'Zoë 🐘'), (2, 'O''Hara'), (3, NULL);
+CREATE TABLE orders (
+  id INT PRIMARY KEY AUTO_INCREMENT, customer INT, placed DATETIME, note VARCHAR(200),
+  KEY placed (placed), KEY note (note),
+  CONSTRAINT by_customer FOREIGN KEY (customer) REFERENCES customers (id)
+) ENGINE = InnoDB;
+CREATE TABLE log (at TIMESTAMP NULL, what VARCHAR(40)) ENGINE = InnoDB;
+INSERT INTO orders (customer, placed, note) VALUES (1, '2026-01-01 10:00:00', REPEAT('a', 120));
+SET @i = 0;
+"""
+DOUBLE = (
+    "INSERT INTO orders (customer, placed, note) SELECT 1 + id % 3, placed + INTERVAL id MINUTE, MD5(id) FROM orders;"
+)
+DOUBLE_MYSQL = DOUBLE.replace("MD5(id)", "SHA2(id, 256)")
+OBJECTS = """
+CREATE FUNCTION twice (n INT) RETURNS INT DETERMINISTIC RETURN n * 2;
+CREATE VIEW late AS SELECT o.id, c.name, total(o.customer) AS n FROM orders o JOIN customers c ON c.id = o.customer;
+CREATE EVENT tidy ON SCHEDULE EVERY 1 DAY STARTS '2030-01-01 03:00:00' DO DELETE FROM log;
+CREATE TRIGGER orders_log AFTER INSERT ON orders FOR EACH ROW INSERT INTO log VALUES (NOW(), CONCAT('order ', NEW.id));
+"""
+FUNCTION = (
+    "CREATE FUNCTION total (c INT) RETURNS INT READS SQL DATA RETURN (SELECT COUNT(*) FROM orders WHERE customer = c)"
+)
+# What the live data has that the dump has not.
+LIVE = """
+USE shop; DELETE FROM orders WHERE id % 7 = 0; CREATE TABLE mine (id INT PRIMARY KEY) ENGINE = InnoDB;
+INSERT INTO mine VALUES (42); DROP VIEW late; CREATE VIEW mine_view AS SELECT * FROM mine;
+CREATE TRIGGER mine_log AFTER INSERT ON mine FOR EACH ROW INSERT INTO log VALUES (NOW(), 'mine');
+"""
+
+
+class ViolationError(Exception):
+    """Something that must hold did not."""
+
+
+@dataclass
+class Trial:
+    """A host whose live data differs from a dump that lies on it."""
+
+    stand: Stand
+    dump: str = ""
+    live: dict[str, Any] = field(default_factory=dict)
+    dumped: dict[str, Any] = field(default_factory=dict)
+    doublings: int = 18
+
+    def prepare(self) -> None:
+        """Make the data, dump it, and let the live data move on."""
+        double = DOUBLE_MYSQL if self.stand.engine == "mysql" else DOUBLE
+        self.stand.sql("SET GLOBAL log_bin_trust_function_creators = 1; " + SHOP + double * self.doublings)
+        self.stand.sql(f"USE shop; {FUNCTION}")
+        self.stand.sql(f"USE shop; {OBJECTS}")
+        answer = self.stand.module("phoenix.webstack.mysql_dump", databases=["shop"])
+        expect(not answer.failed, f"the dump failed: {answer.message}")
+        self.dump = answer.result["dump"]["path"]
+        self.dumped = self.stand.sums("shop")
+        self.stand.sql(LIVE)
+        self.live = self.stand.sums("shop")
+
+    def reset(self) -> None:
+        """Start afresh, whatever a fault has left."""
+        self.stand.restart_server()
+        for name in self.databases():
+            if name.startswith("shop"):
+                self.stand.sql(f"DROP DATABASE `{name}`")
+        self.stand.hand("rm", "-rf", STATE)
+        self.prepare()
+
+    def arguments(self, **more: Any) -> dict[str, Any]:
+        """Arguments of the restore."""
+        return {"path": self.dump, "replace": ["shop"], "lock_timeout": 5, **more}
+
+    def begin(self, **more: Any) -> subprocess.Popen[str]:
+        """Start the restore."""
+        return self.stand.begin(RESTORE, **self.arguments(**more))
+
+    def reach(self, phase: str) -> None:
+        """Wait until the restore is in a phase."""
+        wait_for(lambda: self.stand.phase() == phase, what=f"the phase {phase}")
+
+    def pid(self) -> str:
+        """The process of the restore."""
+        return self.stand.hand("cat", f"{STATE}/.lock")
+
+    def check_untouched(self) -> None:
+        """The live data is what it was."""
+        now = self.stand.sums("shop")
+        expect(now == self.live, f"the live data has changed: {difference(self.live, now)}")
+
+    def check_second_run(self) -> None:
+        """A second run succeeds, keeps what it replaced, leaves nothing beside, and the way back works."""
+        answer = self.stand.module(RESTORE, **self.arguments())
+        expect(not answer.failed, f"the second run failed: {answer.message}")
+        now = self.stand.sums("shop")
+        expect(now == self.dumped, f"the second run did not restore the dump: {difference(self.dumped, now)}")
+        self.go_back()
+
+    def go_back(self) -> None:
+        """Put back what was kept, and see that it is whole."""
+        kept = [name for name in self.databases() if name.startswith("shop__before")]
+        expect(len(kept) == 1, f"kept are {kept}")
+        answer = self.stand.module("phoenix.webstack.mysql_restore_kept", name=kept[0], state="live")
+        expect(not answer.failed, f"putting back failed: {answer.message}")
+        self.check_untouched()
+        for entry in answer.result["kept"]:
+            self.stand.module("phoenix.webstack.mysql_restore_kept", name=entry["kept"], state="absent")
+        left = [name for name in self.databases() if name.startswith("shop__")]
+        expect(not left, f"left behind: {left}")
+
+    def databases(self) -> list[str]:
+        """The databases of the server."""
+        return self.stand.sql("SHOW DATABASES").split()
+
+
+def expect(condition: bool, message: str) -> None:
+    """Require something."""
+    if not condition:
+        raise ViolationError(message)
+
+
+def difference(wanted: dict[str, Any], found: dict[str, Any]) -> str:
+    """The first few differences between two results of `Stand.sums`."""
+    told = []
+    for name, described in wanted.items():
+        for part in ("tables", "objects"):
+            want, have = described[part], found.get(name, {}).get(part, {})
+            told += [
+                f"{name} {key}: {want.get(key)} / {have.get(key)}"
+                for key in sorted({*want, *have})
+                if want.get(key) != have.get(key)
+            ]
+    return "; ".join(told[:4])
+
+
+# -- faults: each breaks one restore and returns what the run said ---------------------------------
+
+
+def kill_run(trial: Trial, phase: str) -> str:
+    """Kill the module without a word."""
+    process = trial.begin()
+    trial.reach(phase)
+    trial.stand.hand("kill", "-9", trial.pid())
+    return trial.stand.end(process).message
+
+
+def kill_server(trial: Trial, phase: str) -> str:
+    """Kill the server without a word; whoever watches it may start it again."""
+    process = trial.begin()
+    trial.reach(phase)
+    trial.stand.hand("sh", "-c", "kill -9 $(pidof mariadbd mysqld)")
+    time.sleep(1)
+    trial.stand.restart_server()
+    return failed(trial.stand.end(process))
+
+
+def kill_clients(trial: Trial, command: str) -> str:
+    """End the connections of the loading clients, by the client's process or by the server."""
+    process = trial.begin()
+    trial.reach("load")
+    wait_for(lambda: bool(loaders(trial)), what="a client that loads")
+    if command == "process":
+        trial.stand.hand("sh", "-c", "kill -9 $(pidof mariadb mysql)")
+    else:
+        for number in loaders(trial):
+            trial.stand.sql(f"KILL {number}")
+    return failed(trial.stand.end(process))
+
+
+def loaders(trial: Trial) -> list[str]:
+    """Connections that load."""
+    return trial.stand.sql(
+        "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = 'shop__incoming' AND COMMAND = 'Query'"
+    ).split()
+
+
+def disk_full(trial: Trial) -> str:
+    """Fill the disk when half of the rows are loaded."""
+    datadir = "/var/lib/mysql"
+    process = trial.begin()
+    trial.reach("load")
+    wait_for(lambda: bool(loaders(trial)), what="a client that loads")
+    trial.stand.hand("sh", "-c", f"fallocate -l $(( $(stat -f -c '%a*%S' {datadir}) )) {datadir}/filler || true")
+    answer = trial.stand.end(process)
+    trial.stand.hand("rm", "-f", f"{datadir}/filler")
+    trial.stand.restart_server()
+    return failed(answer)
+
+
+def in_use(trial: Trial) -> str:
+    """Hold a lock on a live table in an open transaction."""
+    holder = hold(trial, "SELECT COUNT(*) FROM shop.mine")
+    try:
+        answer = trial.stand.module(RESTORE, **trial.arguments())
+    finally:
+        release(trial, holder)
+    expect("The tables were in use for 5 s" in answer.message, answer.message)
+    return failed(answer)
+
+
+def kill_waiting(trial: Trial) -> str:
+    """Kill the run while it waits for the live tables: triggers and events are gone, and the server waits on."""
+    holder = hold(trial, "SELECT COUNT(*) FROM shop.customers")
+    try:
+        process = trial.begin(lock_timeout=60)
+        renames = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'RENAME TABLE%'"
+        wait_for(lambda: trial.stand.sql(renames) == "1", what="the switch to wait")
+        trial.stand.hand("kill", "-9", trial.pid())
+        answer = trial.stand.end(process)
+        # The next run puts back what was taken off, before it does anything else; so does one that is refused.
+        refused = trial.stand.module(RESTORE, **trial.arguments(replace=[]))
+        expect(refused.failed, "a run without the name was not refused")
+        expect(trial.stand.sql(renames) == "0", "the move of the killed run still waits")
+    finally:
+        release(trial, holder)
+    return answer.message
+
+
+def kill_moved(trial: Trial) -> str:
+    """Kill the run when the tables have moved and the rest has not: the next run has to finish it."""
+    holder = hold(trial, "SELECT shop.twice(2)")
+    try:
+        process = trial.begin()
+        wait_for(lambda: has_moved(trial), what="the tables to move")
+        trial.stand.hand("kill", "-9", trial.pid())
+        answer = trial.stand.end(process)
+    finally:
+        release(trial, holder)
+    resumed = trial.stand.module(RESTORE, **trial.arguments())
+    expect(not resumed.failed, resumed.message)
+    told = str(resumed.result["restore"].get("resumed"))
+    expect("was finished" in told, f"it was not resumed: {resumed.result['restore']}")
+    now = trial.stand.sums("shop")
+    expect(now == trial.dumped, f"the resumed run did not restore the dump: {difference(trial.dumped, now)}")
+    trial.go_back()
+    return answer.message
+
+
+def has_moved(trial: Trial) -> bool:
+    """Whether the live tables are kept already."""
+    return (
+        trial.stand.sql(
+            "SELECT COUNT(*) > 3 FROM information_schema.TABLES WHERE TABLE_SCHEMA LIKE 'shop\\_\\_before%'"
+        )
+        == "1"
+    )
+
+
+def hold(trial: Trial, statement: str) -> subprocess.Popen[bytes]:
+    """Open a transaction that has used something, and leave it open."""
+    podman, name = trial.stand.lab.podman, trial.stand.lab.container(trial.stand.host)
+    text = f"START TRANSACTION; {statement}; DO SLEEP(300);"
+    process = subprocess.Popen(
+        [*podman.command, "exec", "-i", name, "mysql", "-N"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=podman.environment,
+    )
+    process.stdin.write(text.encode())  # type: ignore[union-attr]
+    process.stdin.close()  # type: ignore[union-attr]
+    wait_for(lambda: holder_of(trial) != "", what="the open transaction")
+    return process
+
+
+def holder_of(trial: Trial) -> str:
+    """The connection that holds."""
+    return trial.stand.sql("SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE 'DO SLEEP(300)%'")
+
+
+def release(trial: Trial, holder: subprocess.Popen[bytes]) -> None:
+    """End the open transaction."""
+    for number in holder_of(trial).split():
+        trial.stand.sql(f"KILL {number}")
+    holder.wait(timeout=30)
+
+
+def twice(trial: Trial) -> str:
+    """Start a second restore beside the first."""
+    process = trial.begin()
+    trial.reach("load")
+    second = trial.stand.module(RESTORE, **trial.arguments())
+    expect("Another restore is running" in second.message, second.message)
+    trial.stand.hand("kill", "-9", trial.pid())
+    trial.stand.end(process)
+    return failed(second)
+
+
+def wrong_credentials(trial: Trial) -> str:
+    """Take the socket login of root away."""
+    mysql = trial.stand.engine == "mysql"
+    trial.stand.sql(
+        "CREATE USER spare@localhost IDENTIFIED BY 'x'; GRANT ALL ON *.* TO spare@localhost WITH GRANT OPTION;"
+    )
+    trial.stand.sql("ALTER USER root@localhost IDENTIFIED BY 'secret';")
+    answer = trial.stand.module(RESTORE, **trial.arguments())
+    word = "WITH auth_socket" if mysql else "VIA unix_socket"
+    alter = f"ALTER USER root@localhost IDENTIFIED {word}; DROP USER spare@localhost;"
+    trial.stand.hand("mysql", "--user=spare", "--password=x", stdin=alter)
+    expect("does not let the user root in" in answer.message, answer.message)
+    return failed(answer)
+
+
+def changing_source(trial: Trial) -> str:
+    """Change a table while it is dumped: the dump is refused, and none is left."""
+    process = trial.stand.begin("phoenix.webstack.mysql_dump", databases=["shop"], workers=1)
+    partial = "ls -d /var/backups/webstack/mysql/*.partial/shop.data-01.sql.zst 2>/dev/null || true"
+    wait_for(lambda: bool(trial.stand.hand("sh", "-c", partial).strip()), what="the dump to begin")
+    trial.stand.sql("ALTER TABLE shop.log ADD COLUMN more INT")
+    answer = trial.stand.end(process)
+    trial.stand.sql("ALTER TABLE shop.log DROP COLUMN more")
+    left = trial.stand.hand("sh", "-c", "ls -d /var/backups/webstack/mysql/*.partial 2>/dev/null || true").strip()
+    expect(not left, f"left behind: {left}")
+    return failed(answer)
+
+
+def failed(answer: Answer) -> str:
+    """The message of a run that must have failed."""
+    expect(answer.failed, f"the run did not fail: {answer.result}")
+    return answer.message
+
+
+FAULTS: dict[str, Callable[[Trial], str]] = {
+    "kill_run_loading": lambda trial: kill_run(trial, "load"),
+    "kill_run_indexing": lambda trial: kill_run(trial, "index"),
+    "kill_run_proving": lambda trial: kill_run(trial, "prove"),
+    "kill_run_waiting": kill_waiting,
+    "kill_run_moved": kill_moved,
+    "kill_server_loading": lambda trial: kill_server(trial, "load"),
+    "kill_server_indexing": lambda trial: kill_server(trial, "index"),
+    "kill_server_proving": lambda trial: kill_server(trial, "prove"),
+    "kill_clients": lambda trial: kill_clients(trial, "process"),
+    "lost_connections": lambda trial: kill_clients(trial, "connection"),
+    "disk_full": disk_full,
+    "in_use": in_use,
+    "twice": twice,
+    "wrong_credentials": wrong_credentials,
+    "changing_source": changing_source,
+}
+
+
+def run(trial: Trial, name: str) -> bool:
+    """Let one fault strike, and check what must hold; tell how it went."""
+    begun = time.monotonic()
+    try:
+        message = FAULTS[name](trial)
+        trial.check_untouched()
+        trial.check_second_run()
+    except Exception as error:  # noqa: BLE001 -- whatever it was, the next fault is tried too
+        kind = "violated" if isinstance(error, ViolationError) else "broken"
+        print(f"{name:22} {kind}: {error}", flush=True)
+        if kind == "broken":
+            traceback.print_exc()
+        trial.reset()
+        return False
+    words = " ".join(message.split())[:230]
+    print(f"{name:22} held  {time.monotonic() - begun:5.1f} s  {words}", flush=True)
+    return True
+
+
+def main(arguments: list[str]) -> int:
+    """Run the faults on a lab of one host."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--system", default="12", choices=sorted(stands.IMAGES))
+    parser.add_argument("--fault", default=",".join(FAULTS), help="some of: %(default)s")
+    parser.add_argument("--lab", default="restore-faults")
+    parser.add_argument("--doublings", type=int, default=18, help="the large table has two to this power rows")
+    parser.add_argument("--keep", action="store_true", help="leave the lab up")
+    options = parser.parse_args(arguments)
+    stand = stands.start(options.lab, host="web-01", system=options.system)
+    try:
+        trial = Trial(stand=stand, doublings=options.doublings)
+        trial.prepare()
+        held = [run(trial, name) for name in options.fault.split(",")]
+    finally:
+        if not options.keep:
+            stands.labs.down(stand.lab)
+    print(f"{sum(held)} passed, {len(held) - sum(held)} failed")
+    return 0 if all(held) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
