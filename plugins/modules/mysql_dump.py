@@ -39,6 +39,15 @@ options:
     type: list
     elements: str
     required: true
+  method:
+    description:
+      - V(logical) writes the databases as text, which goes into the same or a newer release series of the engine, one
+        database beside others.
+      - V(physical) copies the files of the whole server (C(mariadb-backup), or MySQL's clone plugin), which is many
+        times faster on both ends, and goes into the same release series, as a whole. O(databases) must name them all.
+    type: str
+    choices: [logical, physical]
+    default: logical
   directory:
     description: Directory of the dump sets on the managed host; it is created with mode C(0700).
     type: path
@@ -115,10 +124,11 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
-from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import dump, files, session
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import dump, files, physical, session
 
 ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "databases": {"type": "list", "elements": "str", "required": True},
+    "method": {"type": "str", "choices": ["logical", "physical"], "default": "logical"},
     "directory": {"type": "path", "default": "/var/backups/webstack/mysql"},
     "host": {"type": "str"},
     "lock_timeout": {"type": "int", "default": 10},
@@ -146,6 +156,9 @@ def work(*, module: AnsibleModule) -> dict[str, t.Any]:
         return {**planned, "msg": "There is no database server on this host yet; it could not be looked at."}
     looker = connect()
     dump.refuse_unknown(session=looker, databases=options.databases)
+    physical_wanted = module.params["method"] == "physical"
+    if physical_wanted:
+        physical.refuse_part(session=looker, databases=options.databases)
     if module.check_mode:
         looker.close()
         return planned
@@ -157,7 +170,8 @@ def work(*, module: AnsibleModule) -> dict[str, t.Any]:
         looker.close()
         identity = dump.new_identity(directory=options.directory, host=options.host)
         workers = max(1, module.params["workers"])
-        result = dump.Dump(options=options, connect=connect, readers=workers, workers=workers).run(identity=identity)
+        kind = physical.PhysicalDump if physical_wanted else dump.Dump
+        result = kind(options=options, connect=connect, readers=workers, workers=workers).run(identity=identity)
     return {"changed": True, "dump": {**result, "removed_remains": removed}}
 
 

@@ -10,17 +10,20 @@ with 1 where that did not hold.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.database import stand as stands
 from tests.database.stand import STATE, Answer, Stand, wait_for
 
+DATADIR = "/var/lib/mysql"
+SMALL_DISK = 1024  # MiB, in memory
 RESTORE = "phoenix.webstack.mysql_restore"
 # A table that takes seconds to load and has indexes that wait, and one of each kind that a switch has to carry along.
 SHOP = """
@@ -201,16 +204,36 @@ def loaders(trial: Trial) -> list[str]:
 
 
 def disk_full(trial: Trial) -> str:
-    """Fill the disk when half of the rows are loaded."""
-    datadir = "/var/lib/mysql"
-    process = trial.begin()
-    trial.reach("load")
-    wait_for(lambda: bool(loaders(trial)), what="a client that loads")
-    trial.stand.hand("sh", "-c", f"fallocate -l $(( $(stat -f -c '%a*%S' {datadir}) )) {datadir}/filler || true")
-    answer = trial.stand.end(process)
-    trial.stand.hand("rm", "-f", f"{datadir}/filler")
-    trial.stand.restart_server()
+    """Fill the disk when half of the rows are loaded: a small disk of its own, since the machine's is everybody's."""
+    with small_disk(trial):
+        process = trial.begin()
+        trial.reach("load")
+        wait_for(lambda: bool(loaders(trial)), what="a client that loads")
+        trial.stand.hand("sh", "-c", f"head -c {SMALL_DISK}M /dev/zero > {DATADIR}/filler || true")
+        answer = trial.stand.end(process)
+        trial.stand.hand("rm", "-f", f"{DATADIR}/filler")
+        trial.stand.restart_server()
+        trial.check_untouched()
     return failed(answer)
+
+
+@contextlib.contextmanager
+def small_disk(trial: Trial) -> Iterator[None]:
+    """Let the server live on a disk of SMALL_DISK MiB for a while."""
+    service, hand = trial.stand.service, trial.stand.hand
+    aside = f"{DATADIR}.aside"
+    hand("systemctl", "stop", service)
+    hand("cp", "--archive", DATADIR, aside)
+    hand("mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK}M,mode=0755", "tmpfs", DATADIR)
+    hand("sh", "-c", f"cp --archive {aside}/. {DATADIR}/ && chown mysql: {DATADIR}")
+    trial.stand.restart_server()
+    try:
+        yield
+    finally:
+        hand("systemctl", "stop", service)
+        hand("umount", DATADIR)
+        hand("rm", "-rf", aside)
+        trial.stand.restart_server()
 
 
 def in_use(trial: Trial) -> str:

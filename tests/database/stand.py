@@ -62,6 +62,11 @@ class Stand:
         """Which engine it runs."""
         return "mysql" if self.system == "mysql" else "mariadb"
 
+    @property
+    def service(self) -> str:
+        """The unit of its server."""
+        return "mysql" if self.engine == "mysql" else "mariadb"
+
     def hand(self, *argv: str, stdin: str = "") -> str:
         """Run a command as root, around SSH."""
         return self.lab.podman.run("exec", "-i", self.lab.container(self.host), *argv, stdin=stdin.encode())
@@ -118,7 +123,7 @@ class Stand:
 
     def restart_server(self) -> None:
         """Start the server if it is down, and wait until it answers."""
-        self.hand("systemctl", "start", "mysql" if self.engine == "mysql" else "mariadb")
+        self.hand("systemctl", "start", self.service)
         wait_for(self.answers, what="the database server")
 
     def answers(self) -> bool:

@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -236,6 +237,33 @@ class Stream:
         if not self._started.wait(timeout):
             raise WebstackError(f"The dump client wrote nothing within {timeout:.0f} s; nothing was dumped.")
 
+    def pause_at(self, word: bytes, *, before: bytes) -> bool:
+        """Stop the client where it logs a word.
+
+        :returns: Whether it stands still there, and not only later, where it has logged ``before``.
+        """
+        while self._client.poll() is None and word not in self._logged():
+            time.sleep(0.002)
+        if self._client.poll() is None:
+            self._client.send_signal(signal.SIGSTOP)
+            while _process_state(self._client.pid) not in "TZ":
+                time.sleep(0.001)
+        return self._client.poll() is None and before not in self._logged()
+
+    def abandon(self) -> None:
+        """Forget what a killed client has written."""
+        for thread in self._threads:
+            thread.join()
+        self._log.close()
+
+    def resume(self) -> None:
+        """Let a client that was stopped go on."""
+        if self._client.poll() is None:
+            self._client.send_signal(signal.SIGCONT)
+
+    def _logged(self) -> bytes:
+        return self.path.with_suffix(".log").read_bytes()
+
     def finish(self, *, database: str) -> dict[str, t.Any]:
         """Wait for the end; both programs must have succeeded.
 
@@ -261,6 +289,14 @@ class Stream:
         for process in (getattr(self, "_client", None), getattr(self, "_zstd", None)):
             if process is not None and process.poll() is None:
                 process.kill()
+
+
+def _process_state(pid: int) -> str:
+    """The state letter of a process: ``T`` where it is stopped, ``Z`` where it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
 
 
 def _environment() -> dict[str, str]:
@@ -295,6 +331,8 @@ def hold_writers(*, session: Session, timeout: int) -> None:
 class Dump:
     """One dump of some databases, from the lock to the committed set."""
 
+    method = manifests.LOGICAL
+
     def __init__(
         self,
         *,
@@ -304,6 +342,7 @@ class Dump:
         workers: int = 2,
     ) -> None:
         self._options = options
+        self._connect = connect
         self._locker = connect()
         self._readers = [connect() for _reader in range(readers)]
         self._workers = workers
@@ -336,7 +375,7 @@ class Dump:
             "path": str(final),
             "manifest": manifest,
             "files": manifests.files_of(manifest),
-            "size": sum(entry["size"] for each in manifest["databases"].values() for entry in each["files"]),
+            "size": sum((final / name).stat().st_size for name in manifests.files_of(manifest)),
             "seconds": round(time.monotonic() - begun, 3),
             "lock_seconds": round(held, 3),
         }
@@ -364,27 +403,38 @@ class Dump:
         refuse_changed_schema(before=databases, after=self._read_databases())
         if held is None:  # tables outside of InnoDB: the lock is their snapshot
             held = self._release()
+        moment = {"snapshot_at": snapshot_at, "binlog": binlog}
+        return self._write_manifest(partial=partial, identity=identity, moment=moment, databases=described), held
+
+    def _write_manifest(
+        self,
+        *,
+        partial: Path,
+        identity: str,
+        moment: dict[str, t.Any],
+        databases: dict[str, t.Any],
+        **more: t.Any,
+    ) -> manifests.Manifest:
+        server = self._locker.server
         manifest = {
             "schema": manifests.SCHEMA,
             "id": identity,
             "host": self._options.host,
             "engine": server.engine,
             "version": server.version,
-            "sql_mode": self._global_variable("sql_mode"),
+            "sql_mode": str(self._locker.rows("SELECT @@GLOBAL.sql_mode")[0][0]),
+            "method": self.method,
             "started_at": self._started_at,
-            "snapshot_at": snapshot_at,
+            **moment,
             "finished_at": utc_now(),
-            "binlog": binlog,
-            "databases": described,
+            "databases": databases,
+            **more,
         }
         files.write_json(path=partial / manifests.MANIFEST_FILE, value=manifest)
-        return manifest, held
+        return manifest
 
     def _read_databases(self) -> list[catalog.Database]:
         return [catalog.read_database(session=self._locker, name=name) for name in self._options.databases]
-
-    def _global_variable(self, name: str) -> str:
-        return str(self._locker.rows(f"SELECT @@GLOBAL.{name}")[0][0])
 
     def _start(
         self,

@@ -15,6 +15,9 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._errors import We
 SCHEMA = "phoenix.webstack.dump/2"
 MANIFEST_FILE = "manifest.json"
 PARTIAL_SUFFIX = ".partial"
+LOGICAL, PHYSICAL = METHODS = ("logical", "physical")
+# The file of a physical set.
+SERVER_FILE = "server.zst"
 # The parts of a database in the order in which they are loaded.
 SCHEMA_PART, DATA_PART, ROUTINES_PART, VIEWS_PART = PARTS = ("schema", "data", "routines", "views")
 
@@ -28,6 +31,7 @@ _SET_KEYS: dict[str, type] = {
     "started_at": str,
     "snapshot_at": str,
     "finished_at": str,
+    "method": str,
     "databases": dict,
 }
 _DATABASE_KEYS: dict[str, type] = {
@@ -37,6 +41,7 @@ _DATABASE_KEYS: dict[str, type] = {
     "tables": dict,
     "objects": dict,
 }
+_SERVER_KEYS: dict[str, type] = {"file": str, "size": int, "sha256": str, "bytes": int}
 _FILE_KEYS: dict[str, type] = {"part": str, "file": str, "size": int, "sha256": str}
 
 
@@ -61,6 +66,8 @@ def parse_manifest(*, text: str, origin: str) -> Manifest:
         problems += _missing(value=database, keys=_DATABASE_KEYS, where=f"database `{name}`")
         problems += _file_entry_problems(name=name, database=database) if not problems else []
         problems += _table_problems(name=name, database=database) if not problems else []
+    if not problems and manifest["method"] == PHYSICAL:
+        problems = _missing(value=manifest.get("server"), keys=_SERVER_KEYS, where="the copy of the server")
     if problems:
         raise WebstackError(f"{origin} is damaged: {'; '.join(problems)}.")
     return manifest
@@ -126,7 +133,8 @@ def is_partial(directory: Path) -> bool:
 def file_problems(*, directory: Path, manifest: Manifest, databases: t.Iterable[str]) -> list[str]:
     """What is wrong with the sizes of a set's files, cheaply (contents are the verifier's business)."""
     problems = []
-    for entry in (entry for name in databases for entry in manifest["databases"][name]["files"]):
+    entries = [manifest["server"]] if manifest["method"] == PHYSICAL else []
+    for entry in entries + [entry for name in databases for entry in manifest["databases"][name]["files"]]:
         path = directory / entry["file"]
         if not path.is_file():
             problems.append(f"{path} is missing.")
@@ -145,7 +153,9 @@ def part_file(name: str, part: str) -> str:
 
 def files_of(manifest: Manifest) -> list[str]:
     """Names of all the files of a set, the manifest first: what has to be copied to have the set elsewhere."""
-    return [MANIFEST_FILE, *(entry["file"] for each in manifest["databases"].values() for entry in each["files"])]
+    server = [manifest["server"]["file"]] if manifest["method"] == PHYSICAL else []
+    parts = [entry["file"] for each in manifest["databases"].values() for entry in each["files"]]
+    return [MANIFEST_FILE, *server, *parts]
 
 
 def describe_set(*, path: Path) -> dict[str, t.Any]:

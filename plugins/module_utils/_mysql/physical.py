@@ -1,0 +1,151 @@
+# Copyright: The phoenix.webstack maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Copies of a server's files: many times faster than text, but only for the same engine and release series.
+
+MariaDB's come from mariadb-backup, MySQL's from its CLONE plugin. Both copy while the server is written to; what
+they show is the moment at which they end. So writers are held there, for as long as the end takes, and the
+checksums are taken from a snapshot of that very moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+import typing as t
+from pathlib import Path
+
+from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import (
+    catalog,
+    checksum,
+    describe,
+    dump,
+    files,
+    scratch,
+)
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import manifest as manifests
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.session import Session, literal
+
+# From the first line of its log on, mariadb-backup copies what no transaction protects; at the second one it stops to
+# follow the redo log. Writers have to be held between the two.
+_TAIL_BEGINS = b"Starting BACKUP STAGE START"
+_LOG_ENDS = b"Starting BACKUP STAGE BLOCK_COMMIT"
+
+
+class PhysicalDump(dump.Dump):
+    """One copy of all of a server, described like a dump of all of its databases."""
+
+    method = manifests.PHYSICAL
+
+    def _dump_into(self, *, partial: Path, identity: str) -> tuple[manifests.Manifest, float]:
+        databases = self._read_databases()
+        if self._locker.server.engine == "mariadb":
+            moment, entry = self._copy_mariadb(partial=partial, databases=databases)
+        else:
+            moment, entry = self._copy_mysql(partial=partial)
+        held = self._release()
+        sums = checksum.sum_databases(sessions=self._readers, databases=databases)
+        dump.refuse_changed_schema(before=databases, after=self._read_databases())
+        described = {
+            database.name: {**describe.describe_database(database=database, sums=sums[database.name]), "files": []}
+            for database in databases
+        }
+        entry["bytes"] = sum(each["bytes"] for each in described.values())
+        manifest = self._write_manifest(
+            partial=partial, identity=identity, moment=moment, databases=described, server=entry
+        )
+        return manifest, held
+
+    def _hold(self) -> dict[str, t.Any]:
+        """Hold writers, and let the readers see that moment, which is the copy's too.
+
+        :returns: What the manifest says of it.
+        """
+        dump.hold_writers(session=self._locker, timeout=self._options.lock_timeout)
+        self._held_since = time.monotonic()
+        for reader in self._readers:
+            reader.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+        return {"snapshot_at": dump.utc_now(), "binlog": dump.binlog_position(session=self._locker)}
+
+    def _copy_mariadb(
+        self,
+        *,
+        partial: Path,
+        databases: t.Sequence[catalog.Database],
+    ) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
+        """Copy with mariadb-backup, whose own locks are left out: those here last as long, and the readers need them.
+
+        Tables outside of InnoDB are copied from the start of the tail on, so with them writers are held all along.
+        """
+        late = not dump.foreign_tables(databases=databases)
+        moment = {} if late else self._hold()
+        stream = self._start_mariadb_backup(partial=partial)
+        if late:
+            in_time = stream.pause_at(_TAIL_BEGINS, before=_LOG_ENDS)
+            moment = self._hold()
+            if not in_time:  # a tiny server: it was done before it could be stopped
+                stream.kill()
+                stream.abandon()
+                stream = self._start_mariadb_backup(partial=partial)
+        stream.resume()
+        entry = stream.finish(database="all of the server")
+        shutil.rmtree(partial / "meta")
+        return moment, entry
+
+    def _start_mariadb_backup(self, *, partial: Path) -> dump.Stream:
+        if shutil.which("mariadb-backup") is None:
+            raise WebstackError(
+                "mariadb-backup is not installed on this host. Install it with: apt-get install mariadb-backup",
+            )
+        files.ensure_private_directory(partial / "meta")
+        argv = ["mariadb-backup", "--backup", "--stream=mbstream", "--no-lock", "--user=root"]
+        argv += [f"--target-dir={partial / 'meta'}"]
+        argv += [f"--socket={self._options.socket}"] if self._options.socket else []
+        return self._stream(argv=argv, partial=partial)
+
+    def _stream(self, *, argv: list[str], partial: Path) -> dump.Stream:
+        stream = dump.Stream(argv=argv, path=partial / manifests.SERVER_FILE, level=self._options.level)
+        self._streams.append(stream)
+        return stream
+
+    def _copy_mysql(self, *, partial: Path) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
+        """Copy with MySQL's clone plugin, under the lock: it does not say early enough when it is about to end."""
+        with clone_directory(session=self._locker, name=partial.name.split(".")[0]) as place:
+            cloner = self._connect()
+            install_clone(session=cloner)
+            moment = self._hold()
+            cloner.execute(f"CLONE LOCAL DATA DIRECTORY = {literal(str(place))}")
+            cloner.close()
+            argv = ["tar", "--create", "--file=-", f"--directory={place}", "."]
+            return moment, self._stream(argv=argv, partial=partial).finish(database="all of the server")
+
+
+def refuse_part(*, session: Session, databases: t.Sequence[str]) -> None:
+    """Refuse to copy a server for a part of its databases: a copy always has all of them."""
+    rest = sorted(set(catalog.existing_databases(session=session)) - catalog.SYSTEM_DATABASES - set(databases))
+    if rest:
+        raise WebstackError(
+            f"A physical dump holds all databases of the server, so it must name them all; missing: {', '.join(rest)}. "
+            "Nothing was dumped. Name them, drop what nobody needs, or take a logical dump.",
+        )
+
+
+@contextlib.contextmanager
+def clone_directory(*, session: Session, name: str) -> t.Iterator[Path]:
+    """A place where MySQL may put a clone, removed at the end: its confinement lets it write to few."""
+    home = str(session.rows("SELECT @@secure_file_priv")[0][0] or "/var/lib/mysql-files")
+    place = Path(home) / f"webstack-clone-{name}"
+    files.ensure_private_directory(place)
+    scratch.own_by_service(place)
+    try:
+        yield place / "data"
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def install_clone(*, session: Session) -> None:
+    """Load MySQL's clone plugin where it is not."""
+    if not session.rows("SELECT 1 FROM information_schema.PLUGINS WHERE PLUGIN_NAME = 'clone'"):
+        session.execute("INSTALL PLUGIN clone SONAME 'mysql_clone.so'")
