@@ -26,6 +26,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.session im
 _LOCK_WAIT_TIMEOUT = 1205
 # The last line of the header that the dump clients write before they open their transaction (the second is of 11.8).
 _HEADER_END = re.compile(rb"(?:SQL_NOTES|NOTE_VERBOSITY)=0 \*/;\s*")
+_LONGEST_HEADER = 16 * 1024
 _MARGIN = 64 * 1024 * 1024
 # Tables below this size, in bytes, are not worth a client of their own.
 _SMALL = 16 * 1024 * 1024
@@ -206,7 +207,7 @@ class Stream:
                 if not self._started.is_set():
                     head += chunk
                     match = _HEADER_END.search(head)
-                    if not chunk or (match and match.end() < len(head)):
+                    if not chunk or (match and match.end() < len(head)) or len(head) > _LONGEST_HEADER:
                         self._started.set()
                 if not chunk:
                     break
