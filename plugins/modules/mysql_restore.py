@@ -20,6 +20,9 @@ description:
   - A database that is neither absent nor empty is refused unless O(replace) names it. Then its data is not dropped but
     moved to a database beside it, which the result names; see M(phoenix.webstack.mysql_restore_kept).
   - A database that this very dump was restored into before is left alone and reported as such.
+  - A physical dump takes the place of the whole server. It is unpacked beside the live data directory and proven by a
+    server of its own there; then the live server is stopped, the directories are swapped, and it is started again.
+    The old directory is kept where it held databases. Accounts are those of the dump.
   - A run that was killed, or whose server was, is finished or taken back by the next one.
   - Nothing of a restore is written to the server's binary log. Events restore with their status, so that enabled
     ones run again where the event scheduler is on.
@@ -104,6 +107,10 @@ restore:
     path:
       description: Its directory.
       type: str
+    method:
+      description: >-
+        V(logical) for text that is loaded beside other databases, V(physical) for the files of a whole server.
+      type: str
     source:
       description: The host, the engine and the version of the dump, and the moment it shows (C(snapshot_at)).
       type: dict
@@ -147,7 +154,9 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
-from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import files, restore, session
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import files, restore, server_restore, session
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import manifest as manifests
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.session import Session
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.state import StateStore
 
 ARGUMENTS: dict[str, dict[str, t.Any]] = {
@@ -184,16 +193,40 @@ def work(*, module: AnsibleModule) -> dict[str, t.Any]:
             "msg": "This host has no running database server or no zstd yet; it could not be looked at.",
         }
     if module.check_mode:
-        plan = restore.make_plan(options=options, session=connect())
+        plan = _plan(options=options, session=connect())
         return _finish(plan=plan, loaded={}, options=options, begun=begun, resumed=None)
     os.umask(0o077)
     files.ensure_private_directory(options.state_directory)
     with files.exclusive_lock(path=options.state_directory / ".lock", what="Another restore", patience=300) as lock:
         store = StateStore(directory=options.state_directory)
-        resumed = restore.resume(store=store, socket=options.socket, connect=connect, lock=lock)
-        plan = restore.make_plan(options=options, session=connect())
-        loaded = restore.Restore(options=options, plan=plan, connect=connect, lock=lock).run() if plan.to_load else {}
+        resumed = server_restore.resume(store=store, connect=connect)
+        resumed = restore.resume(store=store, socket=options.socket, connect=connect, lock=lock) or resumed
+        plan = _plan(options=options, session=connect())
+        loaded = _load(options=options, plan=plan, connect=connect, lock=lock) if plan.to_load else {}
     return _finish(plan=plan, loaded=loaded, options=options, begun=begun, resumed=resumed)
+
+
+def _plan(*, options: restore.RestoreOptions, session: Session) -> restore.Plan:
+    try:
+        return restore.make_plan(
+            options=options,
+            session=session,
+            judge_copy=lambda plan: server_restore.judge(plan=plan, options=options, session=session),
+        )
+    finally:
+        session.close()
+
+
+def _load(
+    *,
+    options: restore.RestoreOptions,
+    plan: restore.Plan,
+    connect: t.Callable[[], Session],
+    lock: int,
+) -> dict[str, dict[str, t.Any]]:
+    if plan.manifest["method"] == manifests.PHYSICAL:
+        return server_restore.ServerRestore(options=options, plan=plan, connect=connect).run()
+    return restore.Restore(options=options, plan=plan, connect=connect, lock=lock).run()
 
 
 def _finish(
@@ -211,6 +244,7 @@ def _finish(
         "restore": {
             "id": plan.manifest["id"],
             "path": str(options.path),
+            "method": plan.manifest["method"],
             "databases": databases,
             "source": {key: plan.manifest[key] for key in ("host", "engine", "version", "snapshot_at")},
             "tables": sum(entry["tables"] for entry in new),

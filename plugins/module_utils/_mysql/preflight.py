@@ -49,6 +49,17 @@ def judge_engine(*, manifest: Manifest, server: Server) -> list[str]:
     return []
 
 
+def judge_same_series(*, manifest: Manifest, server: Server) -> list[str]:
+    """Refuse the files of another release series: a server reads its own."""
+    if manifest["engine"] != server.engine or series_of(manifest["version"]) == server.series:
+        return []  # another engine is a reason of its own
+    source = title_of(engine=manifest["engine"], version=manifest["version"])
+    return [
+        f"The dump is a copy of the files of {source}, which only the same release series reads; this server is "
+        f"{server.title}. Take a logical dump (mysql_backup_method=logical on the source).",
+    ]
+
+
 def judge_space(*, needed: int, free: int, path: Path) -> list[str]:
     """Refuse a disk that could not hold the tables with a fifth to spare."""
     wanted = needed + needed // 5 + _MARGIN

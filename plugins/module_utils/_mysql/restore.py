@@ -82,9 +82,15 @@ class Plan:
         return [name for name, action in self.actions.items() if action == preflight.REPLACE]
 
 
-def make_plan(*, options: RestoreOptions, session: Session) -> Plan:
+def make_plan(
+    *,
+    options: RestoreOptions,
+    session: Session,
+    judge_copy: t.Callable[[Plan], list[str]] = lambda _plan: [],
+) -> Plan:
     """Look at the dump and at the target without touching either.
 
+    :arg judge_copy: Tells what speaks against a physical dump.
     :raises WebstackError: One or more reasons against it, all in one message and as ``problems``.
     """
     manifest = _read_set(options=options)
@@ -99,9 +105,11 @@ def make_plan(*, options: RestoreOptions, session: Session) -> Plan:
             ],
         )
     problems = preflight.judge_engine(manifest=manifest, server=session.server)
-    problems += preflight.judge_replace(replace=options.replace, names=names)
     store = states.StateStore(directory=options.state_directory)
     existing = catalog.existing_databases(session=session)
+    is_copy = manifest["method"] == manifests.PHYSICAL
+    replaceable = sorted({*names, *(set(existing) - catalog.SYSTEM_DATABASES)}) if is_copy else names
+    problems += preflight.judge_replace(replace=options.replace, names=replaceable)
     before, actions = {}, {}
     for name in names:
         before[name] = catalog.read_database(session=session, name=name) if name in existing else None
@@ -113,7 +121,10 @@ def make_plan(*, options: RestoreOptions, session: Session) -> Plan:
         if _has_moved_on(database=t.cast("catalog.Database", before[name]), manifest=manifest, session=session):
             actions[name] = preflight.REPLACE
     plan = Plan(manifest=manifest, actions=actions, before=before)
-    problems += _judge_load(plan=plan, options=options, session=session)
+    if not is_copy:
+        problems += _judge_load(plan=plan, options=options, session=session)
+    elif plan.to_load:
+        problems += judge_copy(plan)
     if problems:
         _refuse(options=options, problems=problems)
     return plan

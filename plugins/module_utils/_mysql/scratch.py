@@ -82,9 +82,9 @@ def running(*, engine: str, directory: Path) -> t.Iterator[Scratch]:
     :raises WebstackError: It does not start, or goes down by itself; with the last words of its log.
     """
     with tempfile.TemporaryDirectory(prefix="webstack-mysql-") as private:
+        socket, log = f"{private}/socket", Path(private) / "error.log"
+        log.touch()
         own_by_service(Path(private))
-        socket = f"{private}/socket"
-        log = Path(private) / "error.log"
         overrides = _OVERRIDES + (_MYSQL_OVERRIDES if engine == "mysql" else ())
         argv = ["setpriv", f"--reuid={SERVICE_USER}", f"--regid={SERVICE_USER}", "--init-groups", "--pdeathsig=KILL"]
         argv += [server_program(engine=engine), f"--datadir={directory}", f"--socket={socket}"]

@@ -127,6 +127,21 @@ def verify_files(*, directory: Path, databases: dict[str, dict[str, t.Any]], wor
         return [problem for problems in pool.map(work, jobs) for problem in problems]
 
 
+def verify_copy(*, path: Path, entry: dict[str, t.Any]) -> list[str]:
+    """Read the file of a physical dump through its checksum.
+
+    :arg entry: What the manifest says of it.
+    """
+    if not path.is_file():
+        return [f"{path} is missing."]
+    if path.stat().st_size != entry["size"]:
+        return [f"{path} has {path.stat().st_size} bytes instead of {entry['size']}: it is cut off or was changed."]
+    seen = files.hash_file(path)
+    if seen != entry["sha256"]:
+        return [f"{path} has the SHA-256 {seen} instead of {entry['sha256']}: its content is damaged."]
+    return []
+
+
 def verify_file(*, path: Path, database: str, part: str, size: int, sha256: str) -> list[str]:
     """Read one file of a set through its checksum, its decompression and the scanner.
 
