@@ -416,7 +416,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--doublings", type=int, default=18, help="the large table has two to this power rows")
     parser.add_argument("--keep", action="store_true", help="leave the lab up")
     options = parser.parse_args(arguments)
-    stand = stands.start(options.lab, host="web-01", system=options.system)
+    (stand,) = stands.start_all(options.lab, hosts=["web-01"], system=options.system)
     try:
         trial = Trial(stand=stand, doublings=options.doublings)
         trial.prepare()

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ def environment() -> dict[str, str]:
         "PATH": f"{Path(sys.executable).parent}:{own['PATH']}",
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
         "ANSIBLE_HOME": str(ROOT / ".ansible"),
+        "ANSIBLE_COLLECTIONS_PATH": f"{ROOT / '.ansible' / 'collections'}:{CACHE.parent / 'bench-collections'}",
         "ANSIBLE_PIPELINING": "1",
         "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",
         "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
@@ -55,7 +56,6 @@ class Stand:
     lab: labs.Lab
     host: str
     system: str
-    running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def engine(self) -> str:
@@ -119,7 +119,8 @@ class Stand:
         """Install the database server as the role does, and what the modules need."""
         release = "sid" if self.system == "mysql" else ""
         self.role("mysql", mysql_engine=self.engine, mysql_apt_default_release=release)
-        self.hand("apt-get", "install", "-qq", "-y", "--no-install-recommends", "zstd", "python3-pymysql")
+        packages = ["zstd", "python3-pymysql"] + (["mariadb-backup"] if self.engine == "mariadb" else [])
+        self.hand("apt-get", "install", "-qq", "-y", "--no-install-recommends", *packages)
 
     def restart_server(self) -> None:
         """Start the server if it is down, and wait until it answers."""
@@ -171,11 +172,12 @@ def wait_for(condition: Callable[[], bool], *, what: str, seconds: float = 120.0
         time.sleep(0.02)
 
 
-def start(name: str, *, host: str, system: str) -> Stand:
-    """A lab of one host with a database server."""
+def start_all(name: str, *, hosts: list[str], system: str) -> list[Stand]:
+    """A lab of hosts with a database server each."""
     lab = labs.Lab(name=name, folder=CACHE / "labs" / name)
-    labs.up(lab, [labs.Host(name=host, image=IMAGES[system])])
+    labs.up(lab, [labs.Host(name=host, image=IMAGES[system]) for host in hosts])
     labs.write_inventory(lab, lab.folder / "inventory")
-    stand = Stand(lab=lab, host=host, system=system)
-    stand.install()
-    return stand
+    stands = [Stand(lab=lab, host=host, system=system) for host in hosts]
+    for stand in stands:
+        stand.install()
+    return stands

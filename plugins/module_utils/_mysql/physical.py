@@ -44,6 +44,7 @@ class PhysicalDump(dump.Dump):
         if self._locker.server.engine == "mariadb":
             moment, entry = self._copy_mariadb(partial=partial, databases=databases)
         else:
+            refuse_uncloned(tables=dump.foreign_tables(databases=databases))
             moment, entry = self._copy_mysql(partial=partial)
         held = self._release()
         sums = checksum.sum_databases(sessions=self._readers, databases=databases)
@@ -129,6 +130,15 @@ def refuse_part(*, session: Session, databases: t.Sequence[str]) -> None:
         raise WebstackError(
             f"A physical dump holds all databases of the server, so it must name them all; missing: {', '.join(rest)}. "
             "Nothing was dumped. Name them, drop what nobody needs, or take a logical dump.",
+        )
+
+
+def refuse_uncloned(*, tables: t.Sequence[str]) -> None:
+    """Refuse tables that MySQL's clone plugin would leave empty."""
+    if tables:
+        raise WebstackError(
+            f"MySQL clones InnoDB tables alone, and these would come empty: {', '.join(tables[:5])}. Nothing was "
+            "dumped. Take a logical dump, or convert them: ALTER TABLE … ENGINE = InnoDB",
         )
 
 
