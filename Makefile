@@ -13,7 +13,7 @@ lab := python tests/lab/lab.py --lab $(LAB)
 run := python tools/run_tests.py --jobs $(JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps lock lint unit sanity molecule e2e test build demo bench-rebuild bench-guard bench-repoint faults lab-up lab-down lab-shell clean
+.PHONY: help deps lock lint unit sanity molecule e2e test build demo bench-rebuild bench-guard bench-repoint bench-restore faults restore-faults kill-runs lab-up lab-down lab-shell clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,12 @@ bench-repoint: deps  ## Count what a repoint loses (ARGS="--suite 13 --scenario 
 
 faults: deps  ## Lock admins out in every way we know (FAULT=U06 OS=13 for some, GUARD=no: unguarded)
 	@python -m tests.faults $(addprefix --fault=,$(FAULT)) $(addprefix --os=,$(OS)) $(addprefix --guard=,$(GUARD)) $(ARGS)
+
+bench-restore: deps  ## Compare restores with mysql_db and a raw copy (MIB=1024 SYSTEM=12|13|mysql)
+	@python -m tests.database.bench --mib $(or $(MIB),1024) --system $(or $(SYSTEM),12) $(ARGS)
+
+restore-faults: deps  ## Break restores in every way we know (SYSTEM=12|13|mysql FAULT=disk_full for some)
+	@python -m tests.database.faults --system $(or $(SYSTEM),12) $(addprefix --fault=,$(FAULT)) $(ARGS)
 
 kill-runs: deps  ## Kill runs that close SSH, and see the host open it again (COUNT=20 SUITE=12|13)
 	@python tests/lab/kills.py --count $(COUNT) --suite $(SUITE)

@@ -37,7 +37,8 @@ CREATE TABLE {name} (
 INSERT INTO {name} (customer, placed, state, reference, note)
 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
 SELECT CRC32(i) % 50000, '2020-01-01' + INTERVAL CRC32(i * 7) % 3000000 MINUTE,
-  ELT(1 + i % 4, 'new', 'paid', 'sent', 'done'), SHA2(i, 224), CONCAT(SHA2(i * 3, 256), ' a note of some words ', SHA2(i * 5, 256)) FROM n;
+  ELT(1 + i % 4, 'new', 'paid', 'sent', 'done'),
+  SHA2(i, 224), CONCAT(SHA2(i * 3, 256), ' a note of some words ', SHA2(i * 5, 256)) FROM n;
 """
 
 

@@ -108,7 +108,6 @@ class ServerRestore:
             loaded = time.monotonic()
             self._prove()
             proven = time.monotonic()
-            kept = self._swap()
         except BaseException as error:
             shutil.rmtree(self._incoming, ignore_errors=True)
             if isinstance(error, WebstackError):
@@ -116,6 +115,7 @@ class ServerRestore:
             raise
         finally:
             self._progress.end()
+        kept = self._swap()
         timings = {"load_seconds": round(loaded - begun, 3), "proof_seconds": round(proven - loaded, 3)}
         return {name: {**timings, **({"kept": {"path": str(kept)}} if kept else {})} for name in self._plan.actions}
 
@@ -173,7 +173,6 @@ class ServerRestore:
 
     def _swap(self) -> Path | None:
         """Put the copy in the place of the live data directory."""
-        self._progress.begin("switch", total=0)
         taken = any(target is not None and not target.is_empty for target in self._plan.before.values())
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         journal = {
@@ -202,7 +201,11 @@ def finish(*, journal: dict[str, t.Any], store: states.StateStore, connect: t.Ca
     """
     datadir, incoming, kept = (Path(journal[key]) for key in ("datadir", "incoming", "kept"))
     if incoming.exists():
-        _systemctl("stop", journal["service"])
+        try:
+            _systemctl("stop", journal["service"])
+        except WebstackError:
+            _give_up(journal=journal, store=store)
+            raise
         if datadir.exists():
             datadir.rename(kept)
         incoming.chmod(0o755 if journal["service"] == "mariadb" else 0o700)
@@ -211,13 +214,15 @@ def finish(*, journal: dict[str, t.Any], store: states.StateStore, connect: t.Ca
     try:
         _systemctl("start", journal["service"])
         restore.reopen_session(connect).close()
-    except (WebstackError, subprocess.CalledProcessError) as error:
+    except WebstackError as error:
         _systemctl("stop", journal["service"])
         datadir.rename(incoming)
         kept.rename(datadir)
         _systemctl("start", journal["service"])
-        (store.directory / JOURNAL_FILE).unlink()
-        raise WebstackError(f"The server did not start on the restored data: {error}.") from error
+        _give_up(journal=journal, store=store)
+        raise WebstackError(
+            f"The server did not start on the restored data ({error.message}), and runs on what it had before.",
+        ) from error
     for name in journal["databases"]:
         state = {"database": name, "state": states.RESTORED, "dump_id": journal["dump_id"], "finished_at": utc_now()}
         store.write(state)
@@ -227,8 +232,16 @@ def finish(*, journal: dict[str, t.Any], store: states.StateStore, connect: t.Ca
     return kept if journal["keep"] else None
 
 
+def _give_up(*, journal: dict[str, t.Any], store: states.StateStore) -> None:
+    """Forget a swap whose old data is in its place."""
+    (store.directory / JOURNAL_FILE).unlink()
+    shutil.rmtree(journal["incoming"], ignore_errors=True)
+
+
 def _systemctl(verb: str, unit: str) -> None:
-    subprocess.run(["systemctl", verb, unit], check=True, capture_output=True)
+    done = subprocess.run(["systemctl", verb, unit], check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise WebstackError(f"systemctl {verb} {unit}: {done.stderr.strip()}")
 
 
 def resume(*, store: states.StateStore, connect: t.Callable[[], Session]) -> str | None:
@@ -242,8 +255,7 @@ def resume(*, store: states.StateStore, connect: t.Callable[[], Session]) -> str
     journal = json.loads(path.read_text(encoding="utf-8"))
     if Path(journal["datadir"]).exists() and Path(journal["incoming"]).exists():
         _systemctl("start", journal["service"])
-        path.unlink()
-        shutil.rmtree(journal["incoming"])
+        _give_up(journal=journal, store=store)
         return "What an interrupted restore of the server had begun was put back."
     finish(journal=journal, store=store, connect=connect)
     return f"The restore of the server from {journal['dump_id']} was finished, which had been cut off at its end."

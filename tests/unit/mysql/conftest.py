@@ -42,6 +42,7 @@ def manifest() -> manifests.Manifest:
         "snapshot_at": "2026-11-23T08:00:00.100Z",
         "finished_at": "2026-11-23T08:00:01.000Z",
         "binlog": None,
+        "method": "logical",
         "databases": {
             "shop": {
                 "files": [
