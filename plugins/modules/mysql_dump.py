@@ -60,6 +60,16 @@ options:
       - Seconds to wait until the server's writes can be stopped. While it waits, other writers wait too.
     type: int
     default: 10
+  keep:
+    description:
+      - How many whole sets of this host with the same databases stay in O(directory); V(0) is all of them.
+      - Older ones are removed once this dump is whole, unless O(keep_days) keeps them. The newest one always stays.
+    type: int
+    default: 0
+  keep_days:
+    description: For how many days a set stays in any case; V(0) leaves it to O(keep) alone.
+    type: int
+    default: 0
   workers:
     description: How many clients dump the rows of one large database at the same time.
     type: int
@@ -114,8 +124,13 @@ dump:
     lock_seconds:
       description: How long writers were stopped.
       type: float
+    removed_sets:
+      description: Names of the sets whose time was over.
+      type: list
+      elements: str
 """
 
+import datetime
 import functools
 import os
 import platform
@@ -124,7 +139,8 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
-from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import dump, files, physical, session
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import dump, files, physical, retention, session
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import manifest as manifests
 
 ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "databases": {"type": "list", "elements": "str", "required": True},
@@ -132,6 +148,8 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "directory": {"type": "path", "default": "/var/backups/webstack/mysql"},
     "host": {"type": "str"},
     "lock_timeout": {"type": "int", "default": 10},
+    "keep": {"type": "int", "default": 0},
+    "keep_days": {"type": "int", "default": 0},
     "workers": {"type": "int", "default": 2},
     "compression_level": {"type": "int", "default": 3},
     "login_unix_socket": {"type": "path"},
@@ -172,7 +190,23 @@ def work(*, module: AnsibleModule) -> dict[str, t.Any]:
         workers = max(1, module.params["workers"])
         kind = physical.PhysicalDump if physical_wanted else dump.Dump
         result = kind(options=options, connect=connect, readers=workers, workers=workers).run(identity=identity)
-    return {"changed": True, "dump": {**result, "removed_remains": removed}}
+        expired = _remove_expired(module=module, options=options)
+    return {"changed": True, "dump": {**result, "removed_remains": removed, "removed_sets": expired}}
+
+
+def _remove_expired(*, module: AnsibleModule, options: dump.DumpOptions) -> list[str]:
+    """Remove the sets that had their time; returns their names."""
+    expired = retention.expired(
+        sets=manifests.list_sets(directory=options.directory),
+        host=options.host,
+        databases=options.databases,
+        keep=max(0, module.params["keep"]),
+        keep_days=max(0, module.params["keep_days"]),
+        now=datetime.datetime.now(tz=datetime.timezone.utc),
+    )
+    for each in expired:
+        retention.remove(Path(each["path"]))
+    return [each["id"] for each in expired]
 
 
 def main() -> None:
