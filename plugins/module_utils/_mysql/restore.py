@@ -93,11 +93,11 @@ def make_plan(
     :arg judge_copy: Tells what speaks against a physical dump.
     :raises WebstackError: One or more reasons against it, all in one message and as ``problems``.
     """
-    manifest = _read_set(options=options)
+    manifest = read_set(options=options)
     names = list(options.databases) or sorted(manifest["databases"])
     unknown = [name for name in names if name not in manifest["databases"]]
     if unknown:
-        _refuse(
+        refuse(
             options=options,
             problems=[
                 f"The dump has no database {', '.join(f'`{name}`' for name in unknown)}; "
@@ -126,16 +126,20 @@ def make_plan(
     elif plan.to_load:
         problems += judge_copy(plan)
     if problems:
-        _refuse(options=options, problems=problems)
+        refuse(options=options, problems=problems)
     return plan
 
 
-def _read_set(*, options: RestoreOptions) -> manifests.Manifest:
+def read_set(*, options: RestoreOptions) -> manifests.Manifest:
+    """The manifest of the dump set that is to be restored.
+
+    :raises WebstackError: There is none that is whole; the message says why.
+    """
     path = options.path
     if manifests.is_partial(path):
-        _refuse(options=options, problems=[f"{path} is the remains of a dump that never finished; choose a whole one."])
+        refuse(options=options, problems=[f"{path} is the remains of a dump that never finished; choose a whole one."])
     if not path.is_dir():
-        _refuse(
+        refuse(
             options=options,
             problems=[
                 f"There is no dump set at {path}. Look what there is with: ls -l {path.parent}",
@@ -144,8 +148,8 @@ def _read_set(*, options: RestoreOptions) -> manifests.Manifest:
     try:
         return manifests.read_manifest(directory=path)
     except WebstackError as error:
-        _refuse(options=options, problems=[f"{error.message} {_ANOTHER_DUMP}"])
-        raise  # for the type checker: _refuse never returns
+        refuse(options=options, problems=[f"{error.message} {_ANOTHER_DUMP}"])
+        raise  # for the type checker: refuse never returns
 
 
 def _judge(
@@ -218,7 +222,8 @@ def _judge_load(*, plan: Plan, options: RestoreOptions, session: Session) -> lis
     return problems
 
 
-def _refuse(*, options: RestoreOptions, problems: list[str]) -> t.NoReturn:
+def refuse(*, options: RestoreOptions, problems: list[str]) -> t.NoReturn:
+    """Refuse a restore with all the reasons against it."""
     reasons = f" {problems[0]}" if len(problems) == 1 else "".join(f"\n- {problem}" for problem in problems)
     raise WebstackError(
         f"Restoring {options.path} on {options.host} is refused, nothing was changed:{reasons}",

@@ -33,19 +33,29 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.dump impor
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.progress import Progress
 
 if t.TYPE_CHECKING:
-    from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.session import Session
+    from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.manifest import Manifest
+    from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.session import Server, Session
 
 JOURNAL_FILE = "server.json"
 
 
+def judge_copy(*, manifest: Manifest, options: restore.RestoreOptions, server: Server) -> list[str]:
+    """What speaks against unpacking a copy here, whatever is done with it then."""
+    problems = preflight.judge_same_series(manifest=manifest, server=server)
+    problems += verify.verify_copy(path=options.path / manifest["server"]["file"], entry=manifest["server"])
+    missing = [program for program in ("setpriv", *_unpackers(server.engine)) if shutil.which(program) is None]
+    if missing:
+        problems.append(f"This host lacks {', '.join(missing)}. Install: apt-get install mariadb-backup util-linux tar")
+    return problems
+
+
 def judge(*, plan: restore.Plan, options: restore.RestoreOptions, session: Session) -> list[str]:
     """All the reasons that speak against swapping the whole server, beside those against any of its databases."""
-    manifest, server = plan.manifest, session.server
-    problems = preflight.judge_same_series(manifest=manifest, server=server)
+    manifest = plan.manifest
+    problems = judge_copy(manifest=manifest, options=options, server=session.server)
     existing = set(catalog.existing_databases(session=session)) - catalog.SYSTEM_DATABASES
     if set(plan.actions) != set(manifest["databases"]):
         problems.append("A physical dump is restored as a whole: name all of its databases, or none.")
-    problems += verify.verify_copy(path=options.path / manifest["server"]["file"], entry=manifest["server"])
     for name in sorted(existing - set(plan.actions) - set(options.replace)):
         if catalog.read_database(session=session, name=name).is_empty:
             continue
@@ -59,9 +69,6 @@ def judge(*, plan: restore.Plan, options: restore.RestoreOptions, session: Sessi
             f"{datadir} is a file system of its own, which cannot be renamed. Restore a logical dump "
             "(mysql_backup_method=logical on the source).",
         )
-    missing = [program for program in ("setpriv", *_unpackers(server.engine)) if shutil.which(program) is None]
-    if missing:
-        problems.append(f"This host lacks {', '.join(missing)}. Install: apt-get install mariadb-backup util-linux tar")
     problems += preflight.judge_space(
         needed=manifest["server"]["bytes"],
         free=files.free_bytes(datadir.parent),
@@ -118,6 +125,19 @@ class ServerRestore:
         kept = self._swap()
         timings = {"load_seconds": round(loaded - begun, 3), "proof_seconds": round(proven - loaded, 3)}
         return {name: {**timings, **({"kept": {"path": str(kept)}} if kept else {})} for name in self._plan.actions}
+
+    def rehearse(self, *, directory: Path) -> dict[str, dict[str, t.Any]]:
+        """Unpack and prove in a directory of the caller's, and touch nothing else."""
+        self._incoming = directory
+        begun = time.monotonic()
+        self._unpack()
+        directory.parent.chmod(0o755)  # the server's account has to reach what is its own in there
+        self._prepare()
+        loaded = time.monotonic()
+        self._prove()
+        self._progress.end()
+        timings = {"load_seconds": round(loaded - begun, 3), "proof_seconds": round(time.monotonic() - loaded, 3)}
+        return dict.fromkeys(self._plan.actions, timings)
 
     def _unpack(self) -> None:
         shutil.rmtree(self._incoming, ignore_errors=True)
