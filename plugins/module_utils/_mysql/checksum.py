@@ -110,23 +110,30 @@ def column_expression(*, column: Column) -> str:
     return f"QUOTE(CAST({name} AS CHAR CHARACTER SET utf8mb4))"  # inet4, inet6, uuid and what may come
 
 
-def table_statement(*, database: str, table: Table) -> str:
-    """The one scan that counts and hashes a table."""
+def table_statement(*, database: str, table: Table, history: bool = False) -> str:
+    """The one scan that counts and hashes a table, or with ``history`` all that a versioned one ever had."""
     parts = [column_expression(column=column) for column in table.columns if not column.generated]
-    history = " FOR SYSTEM_TIME ALL" if table.versioned else ""
     row = f"SHA2(CONCAT_WS(',', {', '.join(parts)}), 256)" if parts else "SHA2('', 256)"
+    period = " FOR SYSTEM_TIME ALL" if history else ""
     return (
         "SELECT COUNT(*),"
         " COALESCE(SUM(CAST(CONV(LEFT(h, 16), 16, 10) AS UNSIGNED)), 0),"
         " COALESCE(SUM(CAST(CONV(SUBSTRING(h, 17, 16), 16, 10) AS UNSIGNED)), 0)"
-        f" FROM (SELECT {row} AS h FROM {identifier(database)}.{identifier(table.name)}{history}) AS hashed"
+        f" FROM (SELECT {row} AS h FROM {identifier(database)}.{identifier(table.name)}{period}) AS hashed"
     )
 
 
 def sum_table(*, session: Session, database: str, table: Table) -> TableSum:
-    """Count and hash one table in the session's transaction."""
+    """Count and hash one table in the session's transaction.
+
+    The history of a versioned table is added to the checksum, not to the rows: whether a row is of today counts too.
+    """
     rows, high, low = session.rows(table_statement(database=database, table=table))[0]
-    return TableSum(rows=int(rows), high=int(high), low=int(low))
+    now = TableSum(rows=int(rows), high=int(high), low=int(low))
+    if not table.versioned:
+        return now
+    _rows, high, low = session.rows(table_statement(database=database, table=table, history=True))[0]
+    return dataclasses.replace(now + TableSum(high=int(high), low=int(low)), rows=now.rows)
 
 
 def sum_databases(

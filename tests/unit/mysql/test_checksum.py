@@ -76,3 +76,10 @@ def test_a_database_without_tables_is_described() -> None:
 def test_a_tiny_packet_size_is_refused() -> None:
     with pytest.raises(WebstackError, match="max_allowed_packet"):
         checksum.require_packet_size(session=FakeSession([("max_allowed_packet", [(1024,)])]))
+
+
+def test_the_history_of_a_versioned_table_counts_but_is_no_row() -> None:
+    session = FakeSession([("FOR SYSTEM_TIME ALL", [(5, 100, 7)]), ("COUNT(*)", [(2, 40, 3)])])
+    versioned = Table(name="t", engine="InnoDB", size=1, columns=(), structure="", versioned=True)
+    summed = checksum.sum_table(session=session, database="shop", table=versioned)
+    assert (summed.rows, summed.high, summed.low) == (2, 140, 10)
