@@ -36,7 +36,7 @@ def restore(story: Story, dump: Path, **more: str) -> Run:
 
 
 def test_truncated_dump(story: Story, damaged: Path) -> None:
-    file = damaged / f"{DATABASE}.sql.zst"
+    file = damaged / f"{DATABASE}.data-01.sql.zst"
     size = file.stat().st_size
     file.write_bytes(file.read_bytes()[:-100])
     refused(
@@ -48,7 +48,7 @@ def test_truncated_dump(story: Story, damaged: Path) -> None:
 
 
 def test_dump_with_a_flipped_byte(story: Story, damaged: Path) -> None:
-    file = damaged / f"{DATABASE}.sql.zst"
+    file = damaged / f"{DATABASE}.data-01.sql.zst"
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
@@ -78,7 +78,7 @@ def test_restore_over_foreign_data(story: Story, dump: Path) -> None:
         restore(story, dump, restore_host="web-02", restore_confirm="web-02"),
         f"Database `{DATABASE}` on web-02 already holds",
         "was not restored by this collection; nothing was changed.",
-        "phoenix.webstack.back_up_database",
+        f"mysql_restore_replace={DATABASE}",
     )
 
 

@@ -100,6 +100,8 @@ def restores(state_directory: pathlib.Path, *, state: str) -> dict[str, str]:
         noted = json.loads(file.read_text(encoding="utf-8"))
         if noted.get("state") == state:
             found[noted["database"]] = noted["dump_id"]
+            if "incoming" in noted:  # what is loaded beside a database is ours as well
+                found[noted["incoming"]] = noted["dump_id"]
     return found
 
 

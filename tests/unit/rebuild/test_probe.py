@@ -39,10 +39,11 @@ def test_databases_show_without_a_server(tmp_path: pathlib.Path) -> None:
 
 def test_only_a_proven_restore_counts(tmp_path: pathlib.Path) -> None:
     for name, state in (("shop", "restored"), ("blog", "loading")):
-        content = {"database": name, "state": state, "dump_id": "d1"}
+        beside = {"incoming": f"{name}__incoming"} if state == "loading" else {}
+        content = {"database": name, "state": state, "dump_id": "d1", **beside}
         (tmp_path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
     assert probe.restores(tmp_path, state="restored") == {"shop": "d1"}
-    assert probe.restores(tmp_path, state="loading") == {"blog": "d1"}
+    assert probe.restores(tmp_path, state="loading") == {"blog": "d1", "blog__incoming": "d1"}
     assert probe.restores(tmp_path / "absent", state="restored") == {}
 
 
