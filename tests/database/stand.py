@@ -133,7 +133,7 @@ class Stand:
 
     def phase(self) -> str:
         """The phase of a restore that is under way; empty where none is."""
-        shown = self.lab.podman.attempt("exec", self.lab.container(self.host), "cat", f"{STATE}/progress.json")
+        shown = self.lab.podman.attempt("exec", self.lab.container(self.host), "cat", f"{STATE}/.progress.json")
         return str(json.loads(shown.stdout)["phase"]).split()[0] if shown.returncode == 0 and shown.stdout else ""
 
     def sums(self, *databases: str) -> dict[str, Any]:

@@ -40,7 +40,7 @@ _DEFER_FROM = 8 * 1024 * 1024
 _COMEBACK = 60.0
 # What is added to a database's name for the one beside it.
 INCOMING = "__incoming"
-PROGRESS_FILE = "progress.json"
+PROGRESS_FILE = ".progress.json"
 _ANOTHER_DUMP = "Copy it again, or take a new dump: ansible-playbook phoenix.webstack.back_up_database"
 
 

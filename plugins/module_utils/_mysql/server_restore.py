@@ -36,7 +36,8 @@ if t.TYPE_CHECKING:
     from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.manifest import Manifest
     from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.session import Server, Session
 
-JOURNAL_FILE = "server.json"
+# No database has a state file that begins with a dot.
+JOURNAL_FILE = ".server.json"
 
 
 def judge_copy(*, manifest: Manifest, options: restore.RestoreOptions, server: Server) -> list[str]:

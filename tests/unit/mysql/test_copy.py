@@ -114,7 +114,7 @@ class TestSwap:
             "keep": keep,
             "service": "mariadb",
         }
-        files.write_json(path=store.directory / "server.json", value=journal)
+        files.write_json(path=store.directory / server_restore.JOURNAL_FILE, value=journal)
         return journal
 
     @pytest.mark.parametrize("keep", [True, False])
