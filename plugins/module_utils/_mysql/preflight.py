@@ -108,15 +108,19 @@ def judge_target(
     dump_id: str,
     host: str,
     replace: bool = False,
+    holds_nothing: bool = False,
 ) -> Verdict:
     """What a database on this host means for a restore into it.
 
     What is neither absent nor empty is put aside, and only where its exact name was given.
+
+    :arg holds_nothing: The dump's database is empty itself, so that an empty one can be the restored one.
     """
-    if target is None or target.is_empty:
-        return Verdict(action=LOAD)
     state = states.settled(state)
-    if state is not None and state["dump_id"] == dump_id:
+    is_this_dump = state is not None and state["dump_id"] == dump_id
+    if target is None or target.is_empty:
+        return Verdict(action=DONE if is_this_dump and holds_nothing and target is not None else LOAD)
+    if is_this_dump:
         return Verdict(action=DONE)
     if replace:
         return Verdict(action=REPLACE)

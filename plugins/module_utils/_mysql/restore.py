@@ -168,6 +168,7 @@ def _judge(
         if target is not None and not target.is_empty:
             return preflight.Verdict(action=preflight.LOAD, problem=error.message)
         state = None
+    entry = manifest["databases"][name]
     return preflight.judge_target(
         name=name,
         target=target,
@@ -175,6 +176,7 @@ def _judge(
         dump_id=manifest["id"],
         host=options.host,
         replace=name in options.replace,
+        holds_nothing=not entry["tables"] and not any(entry["objects"].values()),
     )
 
 

@@ -57,7 +57,9 @@ def judge(*, plan: restore.Plan, options: restore.RestoreOptions, session: Sessi
     existing = set(catalog.existing_databases(session=session)) - catalog.SYSTEM_DATABASES
     if set(plan.actions) != set(manifest["databases"]):
         problems.append("A physical dump is restored as a whole: name all of its databases, or none.")
-    for name in sorted(existing - set(plan.actions) - set(options.replace)):
+    # What this very dump was restored into may have moved on since, and would go with all the rest.
+    done = {name for name, action in plan.actions.items() if action == preflight.DONE}
+    for name in sorted((existing - set(plan.actions) | done) - set(options.replace)):
         if catalog.read_database(session=session, name=name).is_empty:
             continue
         problems.append(

@@ -69,6 +69,19 @@ def test_data_is_put_aside_only_by_its_name(state: t.Any) -> None:
     assert judge(database("orders"), state).problem
 
 
+def test_an_empty_database_can_be_the_restored_one() -> None:
+    def judge_empty(target: t.Any, dump_id: str) -> str:
+        state = {"state": "restored", "dump_id": dump_id}
+        verdict = preflight.judge_target(
+            name="shop", target=target, state=state, dump_id="new", host="web-01", holds_nothing=True
+        )
+        return str(verdict.action)
+
+    assert judge_empty(database(), "new") == preflight.DONE
+    assert judge_empty(database(), "old") == preflight.LOAD
+    assert judge_empty(None, "new") == preflight.LOAD
+
+
 def test_a_wrong_name_replaces_nothing() -> None:
     assert preflight.judge_replace(replace=["shop"], names=["shop"]) == []
     assert preflight.judge_replace(replace=["shpo"], names=["shop"]) == [
