@@ -31,7 +31,7 @@ ROWS_A_MIB = 2400  # rows of the large tables with their indexes, measured
 TABLE = """
 CREATE TABLE {name} (
   id INT PRIMARY KEY AUTO_INCREMENT, customer INT NOT NULL, placed DATETIME NOT NULL, state CHAR(8) NOT NULL,
-  reference VARCHAR(40) NOT NULL, note VARCHAR(255), KEY customer (customer, placed), KEY reference (reference),
+  reference VARCHAR(60) NOT NULL, note VARCHAR(255), KEY customer (customer, placed), KEY reference (reference),
   KEY state (state)
 ) ENGINE = InnoDB;
 INSERT INTO {name} (customer, placed, state, reference, note)
