@@ -171,10 +171,7 @@ stderr:
 """
 
 import dataclasses
-import grp
-import hashlib
 import os
-import pwd
 import shlex
 import tarfile
 import tempfile
@@ -184,9 +181,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandRunner, ModuleCommandRunner
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
-
-UNKNOWN = -1  # a user who was only announced (check mode) has no number yet
-FOLDER = "folder"
+from ansible_collections.phoenix.webstack.plugins.module_utils._files import FOLDER, Face, digest_of, look, wanted
 
 OWNERSHIP: dict[str, t.Any] = {
     "path": {"type": "path", "required": True},
@@ -230,20 +225,6 @@ ARGUMENTS: dict[str, t.Any] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Face:
-    """What decides whether a file is as wanted.
-
-    :arg digest: The SHA-256 of its content, V(folder) for a folder, empty where there is nothing.
-    :arg mode: Its permissions; with the numbers of its owner and its group.
-    """
-
-    digest: str
-    mode: int = 0
-    uid: int = 0
-    gid: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
 class Item:
     """A file or a folder as it is and as it has to be; its new content, where that is known here."""
 
@@ -262,7 +243,8 @@ class Item:
     @property
     def lacks_content(self) -> bool:
         """Whether the host has another content, and the new one is not here."""
-        return self.content is None and self.before.digest != self.after.digest and self.after.digest != FOLDER
+        differs = self.before.digest != self.after.digest or self.before.link
+        return self.content is None and bool(differs) and self.after.digest != FOLDER
 
     def diff(self) -> dict[str, str]:
         """Show the difference."""
@@ -278,59 +260,11 @@ class Item:
     def _describe(self, face: Face, text: str | None) -> str:
         if not face.digest:
             return ""
-        head = f"# mode {face.mode:04o}, owner {face.uid}, group {face.gid}\n"
+        link = f"# a link to {face.link}\n" if face.link else ""
+        head = f"{link}# mode {face.mode:04o}, owner {face.uid}, group {face.gid}\n"
         if self.secret:
             return f"{head}(secret)\n"
         return head + (f"# SHA-256 {face.digest}\n" if self.content is None else text or "")
-
-
-def digest_of(content: bytes) -> str:
-    """Give the SHA-256 of something as hexadecimal digits."""
-    return hashlib.sha256(content).hexdigest()
-
-
-def look(path: Path, *, folder: bool = False) -> Face:
-    """Read a file or a folder as it is.
-
-    :raises WebstackError: when something else has its name.
-    """
-    if not path.exists() and not path.is_symlink():
-        return Face("")
-    if path.is_dir() != folder or not (folder or path.is_file()):
-        kind = "folder" if folder else "file"
-        raise WebstackError(f"{path} is no {kind}. Nothing was changed. Move it away and run again.", path=str(path))
-    found = path.stat()
-    digest = FOLDER if folder else digest_of(path.read_bytes())
-    return Face(digest, found.st_mode & 0o7777, found.st_uid, found.st_gid)
-
-
-def wanted(entry: t.Mapping[str, t.Any], *, digest: str, check_mode: bool) -> Face:
-    """Give a file or a folder as it has to be.
-
-    :raises WebstackError: when its owner, group or mode means nothing on this host.
-    """
-    try:
-        return Face(
-            digest,
-            int(entry["mode"], 8),
-            _number(lambda: pwd.getpwnam(entry["owner"]).pw_uid, check_mode=check_mode),
-            _number(lambda: grp.getgrnam(entry["group"]).gr_gid, check_mode=check_mode),
-        )
-    except (KeyError, ValueError) as error:
-        raise WebstackError(
-            f"{entry['path']} cannot belong to {entry['owner']}:{entry['group']} with mode {entry['mode']}: {error}. "
-            "Nothing was changed.",
-            path=entry["path"],
-        ) from error
-
-
-def _number(look_up: t.Callable[[], int], *, check_mode: bool) -> int:
-    try:
-        return look_up()
-    except KeyError:
-        if check_mode:
-            return UNKNOWN
-        raise
 
 
 def file_item(entry: t.Mapping[str, t.Any], *, archive: t.Mapping[str, bytes], check_mode: bool) -> Item:
@@ -367,7 +301,7 @@ def put(item: Item) -> None:
     """Make a file or a folder as it has to be."""
     if item.after.digest == FOLDER:
         item.path.mkdir(mode=0o700, exist_ok=True)
-    elif item.before.digest != item.after.digest:
+    elif item.before.digest != item.after.digest or item.before.link:
         write(item.path, item.content or b"", item.after)
         return
     os.chown(item.path, item.after.uid, item.after.gid)

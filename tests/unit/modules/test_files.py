@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.phoenix.webstack.plugins.action import files as action
+from ansible_collections.phoenix.webstack.plugins.module_utils import _files
 from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandResult
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.modules import files
@@ -84,9 +85,21 @@ def test_an_owner_or_mode_that_means_nothing(tmp_path: Path, wrong: dict[str, t.
         item(tmp_path / "settings", content="", **wrong)
 
 
+def test_a_link_is_replaced_by_the_file(tmp_path: Path) -> None:
+    target, path = tmp_path / "elsewhere", tmp_path / "settings"
+    files.put(item(target, content="new\n"))
+    path.symlink_to(target)
+    linked = item(path, content="new\n")
+    assert linked.differs
+    files.put(linked)
+    assert not item(path, content="new\n").differs
+    assert not path.is_symlink()
+    assert target.exists()
+
+
 def test_a_user_who_is_only_announced_owns_nothing_yet(tmp_path: Path) -> None:
     face = files.wanted(entry(tmp_path / "settings", owner="nobody-of-that-name"), digest="", check_mode=True)
-    assert face.uid == files.UNKNOWN
+    assert face.uid == _files.UNKNOWN
 
 
 def test_a_refusal_names_the_real_file() -> None:
