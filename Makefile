@@ -13,7 +13,8 @@ lab := python tests/lab/lab.py --lab $(LAB)
 run := python tools/run_tests.py --jobs $(JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps lock lint unit sanity molecule e2e test build demo bench-rebuild bench-guard bench-repoint bench-restore faults restore-faults kill-runs lab-up lab-down lab-shell clean
+.PHONY: help deps lock lint unit sanity molecule e2e test build demo bench-rebuild bench-guard bench-repoint bench-restore \
+    bench-drift drift-table faults restore-faults kill-runs lab-up lab-down lab-shell clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +60,12 @@ bench-guard: deps  ## Measure what the guard of SSH costs, and whether a storm o
 
 bench-repoint: deps  ## Count what a repoint loses (ARGS="--suite 13 --scenario swap" for a part)
 	@python tests/bench/repoint.py $(ARGS)
+
+bench-drift: deps  ## Measure what a look for drift costs, beside plain modules (ARGS="--hosts 1,5")
+	@python tests/bench/drift.py $(ARGS)
+
+drift-table: deps  ## Do to hosts what people do, and see each deed found, told and mended (ARGS="-k name")
+	@python -m pytest tests/drift $(ARGS)
 
 faults: deps  ## Lock admins out in every way we know (FAULT=U06 OS=13 for some, GUARD=no: unguarded)
 	@python -m tests.faults $(addprefix --fault=,$(FAULT)) $(addprefix --os=,$(OS)) $(addprefix --guard=,$(GUARD)) $(ARGS)

@@ -29,6 +29,22 @@ def test_check_mode_finds_nothing_to_change(story: Story, site: Run) -> None:
     assert check.changed == {}
 
 
+def test_nothing_has_drifted(story: Story, site: Run) -> None:
+    look = story.play("drift").require_success()
+    assert set(look.recap) >= set(site.changed)
+    assert "Verdict: clean" in look.output
+
+
+@pytest.mark.usefixtures("site")
+def test_what_has_drifted_is_found_and_corrected(story: Story) -> None:
+    story.hand("web-02", "sh", "-c", "echo '# by hand' >> /etc/nginx/nginx.conf; ufw allow 9999/tcp")
+    corrected = story.play("drift", {"drift_mode": "correct"})
+    assert corrected.code == 16, corrected.tail
+    assert "web-02  drift     /etc/nginx/nginx.conf differs in content [new, corrected]" in corrected.output
+    assert "Verdict: corrected (1 drift, 1 extra; 2 corrected" in corrected.output
+    assert story.play("drift").require_success().code == 0
+
+
 @pytest.mark.usefixtures("site")
 @pytest.mark.parametrize("command", TYPED)
 def test_ssh_survives(story: Story, command: str) -> None:
