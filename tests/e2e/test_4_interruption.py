@@ -18,7 +18,7 @@ KILL_WHILE_LOADING = "molecule/mysql_restore/files/kill_while_loading.py"
 # What is a machine's own, or tells when something was done.
 OWN = re.compile(
     r"/etc/(ssh/ssh_host_|ssh/ssh-lifeline/|hostname|hosts|machine-id|resolv\.conf|\.updated|ufw/)"
-    r"|/var/lib/webstack/mysql_"
+    r"|/var/lib/webstack/(mysql_|applied\.json)"  # the latter has the digests of the former
 )
 # The restore runs beside the provisioning: it is killed there, once, and the run with it.
 LOADING = "loading"
