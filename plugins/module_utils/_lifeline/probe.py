@@ -37,8 +37,11 @@ if t.TYPE_CHECKING:
 
 NAMESPACE = "ssh-lifeline"
 INNER_LINK = "probe0"
-# Ports that no client of another host uses, so that no answer to a real one is ever caught: 1000 to 1007.
-FIRST_PORT, PORT_MASK = 1000, 0xFFF8
+# Ports that no client of another host uses, so that no answer to a real one is ever caught: 992 to 1007.
+FIRST_PORT, PORT_MASK = 992, 0xFFF0
+# Apart from each other: where a login has just ended, the answer to a knock meets what is left of it, so it is not
+# refused, stays half-open on the server for a minute, and the next knock from there would be met with silence.
+KNOCK_PORTS, LOGIN_PORTS = range(992, 1000), range(1000, 1008)
 # Of the blocks for documentation (RFC 5737, RFC 3849): where SSH is open to anywhere, any address will do.
 ANYWHERE = {4: "198.51.100.22", 6: "2001:db8:22::22"}
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
@@ -198,10 +201,13 @@ class Probe:
         answers = {way.version: UNKNOWN for way in self.ways}
         for way in self.ways:
             held = self._sockets.get(way.version)
-            local, sequence = FIRST_PORT + random.randrange(8), random.randrange(1 << 32)
+            if held is None:
+                continue
+            drain(held)
+            local, sequence = random.choice(KNOCK_PORTS), random.randrange(1 << 32)
             segment = syn_segment(way=way, local=local, port=self.port, sequence=sequence)
             with contextlib.suppress(OSError):
-                if held is not None and held.sendto(segment, (way.address, 0)):
+                if held.sendto(segment, (way.address, 0)):
                     asked[held] = (way.version, local, sequence)
                     answers[way.version] = SILENT
         deadline = time.monotonic() + seconds
@@ -217,6 +223,13 @@ class Probe:
             if not ready:
                 break
         return answers
+
+
+def drain(held: socket.socket) -> None:
+    """Throw away what came in meanwhile: it sees the packets of logins as well, and a full buffer takes no answer."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            held.recv(1, socket.MSG_DONTWAIT)
 
 
 def syn_segment(*, way: Way, local: int, port: int, sequence: int) -> bytes:
@@ -311,7 +324,7 @@ def connect(way: Way, *, port: int, seconds: float = 5.0) -> socket.socket:
 
 
 def _connect(way: Way, *, port: int, seconds: float) -> socket.socket:
-    ports = list(range(FIRST_PORT, FIRST_PORT + 8))
+    ports = list(LOGIN_PORTS)
     random.shuffle(ports)
     for number, local in enumerate(ports):
         connection = socket.socket(FAMILY[way.version], socket.SOCK_STREAM | socket.SOCK_CLOEXEC)

@@ -111,6 +111,20 @@ def test_a_segment_has_the_right_checksum() -> None:
     assert probe.checksum(pseudo + segment) == 0
 
 
+def test_a_knock_never_comes_from_where_a_login_has_ended() -> None:
+    caught = {port for port in range(1 << 16) if port & probe.PORT_MASK == probe.FIRST_PORT}
+    assert not set(probe.KNOCK_PORTS) & set(probe.LOGIN_PORTS)
+    assert set(probe.KNOCK_PORTS) | set(probe.LOGIN_PORTS) == caught
+
+
+def test_an_answer_is_not_lost_among_what_came_before_it() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    theirs.send(b"of a login")
+    probe.drain(ours)
+    theirs.send(b"the answer")
+    assert ours.recv(100) == b"the answer"
+
+
 def answer(*, flags: int, port: int = 22, local: int = 1001, acknowledged: int = 8) -> bytes:
     return bytes([0x45]) + bytes(19) + probe.TCP_HEADER.pack(port, local, 1, acknowledged, 5 << 4, flags, 0, 0, 0)
 
