@@ -13,7 +13,7 @@ lab := python tests/lab/lab.py --lab $(LAB)
 run := python tools/run_tests.py --jobs $(JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps lock lint unit sanity molecule e2e test build demo bench-rebuild bench-guard bench-repoint bench-restore \
+.PHONY: help deps browser lock lint unit page sanity molecule e2e test build demo bench-rebuild bench-guard bench-repoint bench-restore \
     bench-drift drift-table faults restore-faults kill-runs lab-up lab-down lab-shell clean
 
 help:  ## List the commands
@@ -28,7 +28,10 @@ lock: deps  ## Renew requirements/*.txt from the *.in files
 	        --no-emit-index-url --no-header requirements/$$name.in -o requirements/$$name.txt || exit; \
 	done
 
-test: deps  ## Run every check and every test
+browser: deps
+	@tools/bootstrap.sh browser
+
+test: browser  ## Run every check and every test
 	@$(run)
 
 lint: deps  ## Check style, types, documentation and the build
@@ -36,6 +39,9 @@ lint: deps  ## Check style, types, documentation and the build
 
 unit: deps  ## Run the unit tests (ARGS="-k name")
 	@python -m pytest tests/unit $(ARGS)
+
+page: browser  ## Look at the page of drift in a real browser, wide and narrow (pictures in .cache/page)
+	@python -m pytest tests/page $(ARGS)
 
 sanity: deps  ## Run ansible-test sanity
 	@$(run) sanity

@@ -1,10 +1,11 @@
 #!/bin/sh
 # Prepare a checkout: system packages, the virtual environment, the collections.
 #
-#   tools/bootstrap.sh [dev] [lab]      (both when none is named)
+#   tools/bootstrap.sh [dev] [lab] [browser]      (dev and lab when none is named)
 #
-#   dev   lint, unit tests, builds
-#   lab   the systemd containers of molecule, the demo and the end to end tests
+#   dev       lint, unit tests, builds
+#   lab       the systemd containers of molecule, the demo and the end to end tests
+#   browser   the tests of pages that people look at
 #
 # Only missing Debian packages are installed, by root or through sudo; everything
 # else stays inside the checkout. A second run finds nothing to do in under a second.
@@ -16,6 +17,7 @@ cache=$root/.cache
 
 dev_packages="ca-certificates git make openssh-client python3 python3-pip python3-venv shellcheck"
 lab_packages="aardvark-dns catatonit iproute2 iptables mmdebstrap netavark nftables podman runc uidmap"
+browser_packages="chromium chromium-driver"
 
 main() {
     wanted=
@@ -25,7 +27,8 @@ main() {
             case $name in
                 dev) wanted="$wanted $dev_packages" ;;
                 lab) wanted="$wanted $lab_packages" ;;
-                *) fail "unknown part '$name': choose dev, lab or both" ;;
+                browser) wanted="$wanted $browser_packages" ;;
+                *) fail "unknown part '$name': choose among dev, lab, browser" ;;
             esac
         done
     done

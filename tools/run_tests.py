@@ -1,6 +1,6 @@
 """Run the project's checks and count what they found.
 
-    tools/run_tests.py [--jobs N] [--scenario NAME]… [lint] [unit] [sanity] [molecule] [e2e]
+    tools/run_tests.py [--jobs N] [--scenario NAME]… [lint] [unit] [page] [sanity] [e2e] [molecule]
 
 Everything runs when no part is named. The jobs share a queue, so that each of the
 machine's cores has something to do: what answers first comes first, then the longest.
@@ -35,7 +35,7 @@ RESULTS = CACHE / "junit"
 SANITY_RESULTS = CACHE / "sanity/ansible_collections/phoenix/webstack/tests/output/junit"
 DURATIONS = CACHE / "durations.json"
 VENV = ROOT / ".venv" / "bin"
-PARTS = ("lint", "unit", "sanity", "e2e", "molecule")
+PARTS = ("lint", "unit", "page", "sanity", "e2e", "molecule")
 TAIL = 60  # lines of a failed job's log that are shown
 
 
@@ -145,6 +145,7 @@ def collect_jobs(parts: Sequence[str], scenarios: Sequence[str]) -> list[Job]:
     jobs: dict[str, list[Job]] = {
         "lint": lint_jobs() if "lint" in parts else [],
         "unit": [pytest_job("unit", timeout=600)],
+        "page": [pytest_job("page", timeout=300)],
         "sanity": [sanity_job()],
         "e2e": [pytest_job("e2e", timeout=2400)],
         "molecule": molecule_jobs(scenarios) if "molecule" in parts else [],
