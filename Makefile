@@ -14,7 +14,7 @@ run := python tools/run_tests.py --jobs $(JOBS)
 
 .DEFAULT_GOAL := help
 .PHONY: help deps browser lock lint unit page sanity molecule e2e test build demo bench-rebuild bench-guard bench-repoint bench-restore \
-    bench-drift drift-table faults restore-faults kill-runs lab-up lab-down lab-shell clean
+    bench-drift drift-table execution-environment faults restore-faults kill-runs lab-up lab-down lab-shell clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,14 @@ e2e: deps  ## Lose a web server and rebuild it, end to end (ARGS="-k name")
 
 build: deps  ## Build the collection's tarball
 	@ansible-galaxy collection build --force
+
+execution-environment: deps  ## Build a container of Ansible and the collection, for AWX and the like (ARGS="--tag name")
+	@mkdir -p .cache/execution-environment
+	@rm -f .cache/execution-environment/*.tar.gz
+	@ansible-galaxy collection build --force --output-path .cache/execution-environment >/dev/null
+	@mv .cache/execution-environment/phoenix-webstack-*.tar.gz .cache/execution-environment/phoenix-webstack.tar.gz
+	@cd execution-environment && ansible-builder build --container-runtime podman \
+	    --context ../.cache/execution-environment/context --tag webstack $(ARGS)
 
 demo: deps  ## Watch the whole story: provision, lock out, rebuild, timeline (ARGS=--keep: look around)
 	@python tests/lab/demo.py $(ARGS)
