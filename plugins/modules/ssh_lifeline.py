@@ -20,7 +20,8 @@ options:
   accounts:
     description:
       - Accounts whose login by SSH key is held.
-      - An empty list stands for the one that this task has come by.
+      - An empty list stands for the one that this task has come by; for those that are held already, where it was
+        started on the host itself.
     type: list
     elements: str
     default: []
@@ -91,7 +92,6 @@ files:
   elements: str
 """
 
-import os
 import shutil
 import typing as t
 from pathlib import Path
@@ -100,7 +100,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandRunner, ModuleCommandRunner
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import cli, install, paths, program, setup
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import Settings
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import Settings, choose_accounts
 
 ENABLED = (paths.UNIT, paths.TIMER)
 # What comes in ssh_lifeline_packages.
@@ -124,8 +124,7 @@ def argument_spec() -> dict[str, dict[str, t.Any]]:
 def as_settings(params: t.Mapping[str, t.Any]) -> Settings:
     """Return the options as the guard's settings."""
     return Settings(
-        # sudo leaves the name of the account that it was called from.
-        accounts=tuple(params["accounts"]) or (os.environ.get("SUDO_USER") or "root",),
+        accounts=choose_accounts(params["accounts"]),
         admin_cidrs=tuple(params["admin_cidrs"]),
         ports=tuple(params["ports"]),
         port_thief=params["port_thief"],

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import typing as t
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._drift.model import (
@@ -19,7 +18,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._drift.model impo
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import install, login, paths, setup
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.daemon import SSHD
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import Settings
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import Settings, choose_accounts
 from ansible_collections.phoenix.webstack.plugins.module_utils._ssh import banner
 
 if t.TYPE_CHECKING:
@@ -29,8 +28,7 @@ if t.TYPE_CHECKING:
 def observe_ssh_guard(params: t.Mapping[str, t.Any], around: Around) -> t.Iterator[Item]:
     """Compare the guard's settings, units and sshd's drop-in with what is wanted; its program is watched."""
     settings = Settings(
-        # sudo leaves the name of the account that it was called from.
-        accounts=tuple(params["accounts"]) or (os.environ.get("SUDO_USER") or "root",),
+        accounts=choose_accounts(params["accounts"]),
         admin_cidrs=tuple(params["admin_cidrs"]),
         ports=tuple(params["ports"]),
         port_thief=params["port_thief"],

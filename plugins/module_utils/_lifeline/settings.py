@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import json
+import os
 import typing as t
 from pathlib import Path
 
@@ -44,6 +45,22 @@ class Settings:
     def admits(self, version: int) -> bool:
         """Whether SSH is meant to be open over this IP version at all."""
         return not self.admin_cidrs or bool(self.networks(version))
+
+
+def choose_accounts(named: t.Sequence[str], *, file: Path = paths.SETTINGS) -> tuple[str, ...]:
+    """Return the accounts to be held: those that were named, else the one by which this run has come.
+
+    sudo leaves its name. A run that was started on the host itself came by none, and leaves those that are held.
+    """
+    if named:
+        return tuple(named)
+    caller = os.environ.get("SUDO_USER")
+    if caller:
+        return (caller,)
+    try:
+        return parse_settings(file.read_text(encoding="utf-8")).accounts
+    except (OSError, WebstackError):
+        return ("root",)
 
 
 def parse_settings(text: str) -> Settings:

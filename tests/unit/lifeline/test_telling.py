@@ -19,6 +19,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import 
 )
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import (
     Settings,
+    choose_accounts,
     load_settings,
     parse_settings,
 )
@@ -151,3 +152,27 @@ def test_the_guards_files_do_not_depend_on_their_order() -> None:
     files = setup.host_files(settings=Settings(accounts=("admin",)), server=server)
     assert login.DROP_IN not in files
     assert all(text.endswith("\n") for text, _mode in files.values())
+
+
+@pytest.mark.parametrize(
+    ("named", "caller", "held", "expected"),
+    [
+        (["ana", "ben"], "admin", ["eva"], ("ana", "ben")),
+        ([], "admin", ["eva"], ("admin",)),
+        ([], "", ["eva"], ("eva",)),
+        ([], "", [], ("root",)),
+    ],
+)
+def test_a_run_on_the_host_itself_leaves_the_accounts_that_are_held(
+    named: list[str],
+    caller: str,
+    held: list[str],
+    expected: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SUDO_USER", caller)
+    file = tmp_path / "settings.json"
+    if held:
+        file.write_text(json.dumps(GIVEN | {"accounts": held}), encoding="utf-8")
+    assert choose_accounts(named, file=file) == expected
