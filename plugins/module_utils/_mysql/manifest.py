@@ -153,9 +153,13 @@ def part_file(name: str, part: str) -> str:
 
 def files_of(manifest: Manifest) -> list[str]:
     """Names of all the files of a set, the manifest first: what has to be copied to have the set elsewhere."""
-    server = [manifest["server"]["file"]] if manifest["method"] == PHYSICAL else []
-    parts = [entry["file"] for each in manifest["databases"].values() for entry in each["files"]]
-    return [MANIFEST_FILE, *server, *parts]
+    return [MANIFEST_FILE, *(entry["file"] for entry in entries_of(manifest))]
+
+
+def entries_of(manifest: Manifest) -> list[dict[str, t.Any]]:
+    """The files of a set beside the manifest, each with its ``file`` (name), ``size`` in bytes and ``sha256``."""
+    server = [manifest["server"]] if manifest["method"] == PHYSICAL else []
+    return [*server, *(entry for each in manifest["databases"].values() for entry in each["files"])]
 
 
 def describe_set(*, path: Path) -> dict[str, t.Any]:

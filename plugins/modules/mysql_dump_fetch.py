@@ -1,0 +1,70 @@
+#!/usr/bin/python
+# Copyright: The phoenix.webstack maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: mysql_dump_fetch
+short_description: Bring a dump from a host to the controller
+version_added: "0.2.0"
+description:
+  - Copies all files of a dump, a piece at a time, so that its size does not matter, and compares each with the checksum
+    in its manifest. The manifest comes last, so that a folder that has one holds the whole dump.
+  - Files that are here already, and are what the manifest says, stay. So a run that was cut off goes on.
+  - Only the user of the controller may read the files.
+author:
+  - The phoenix.webstack maintainers (@phoenix-webstack)
+options:
+  path:
+    description: Folder of the dump on the host.
+    type: str
+    required: true
+  manifest:
+    description:
+      - The dump's manifest, as M(phoenix.webstack.mysql_dump) and M(phoenix.webstack.mysql_dump_info) return it.
+    type: dict
+    required: true
+  dest:
+    description: Folder for the dump on the controller; it is made where it is missing.
+    type: path
+    required: true
+attributes:
+  check_mode:
+    description: Tells whether anything is missing here, and fetches nothing.
+    support: full
+  diff_mode:
+    description: Data of users are not shown.
+    support: none
+  idempotent:
+    description: A dump that is here whole is left alone.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Take a dump
+  phoenix.webstack.mysql_dump:
+    directory: /var/backups/webstack/mysql
+    databases: [shop]
+  become: true
+  register: dump
+
+- name: Have it on the controller as well
+  phoenix.webstack.mysql_dump_fetch:
+    path: "{{ dump.path }}"
+    manifest: "{{ dump.manifest }}"
+    dest: "dumps/{{ dump.id }}"
+  become: true
+"""
+
+RETURN = r"""
+path:
+  description: Folder of the dump on the controller.
+  returned: success
+  type: str
+bytes:
+  description: How many bytes of data were missing here.
+  returned: success
+  type: int
+"""
