@@ -1,0 +1,88 @@
+# Copyright: The phoenix.webstack maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keep the journal of a drill, and make the report of it (controller only)."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import typing as t
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.phoenix.webstack.plugins.module_utils._rebuild import journal
+from ansible_collections.phoenix.webstack.plugins.plugin_utils._drift.outputs import write
+from ansible_collections.phoenix.webstack.plugins.plugin_utils._drill import report
+
+ARGUMENTS: dict[str, t.Any] = {
+    "directory": {"type": "path", "required": True},
+    "metrics": {"type": "str", "default": ""},
+    "keep": {"type": "int", "default": 30},
+    "state": {"type": "str", "choices": ["begun", "phase", "problem", "finished"], "default": "phase"},
+    "host": {"type": "str"},
+    "started_at": {"type": "str"},
+    "phase": {"type": "str"},
+    "facts": {"type": "dict", "default": {}},
+    "task": {"type": "str"},
+    "reason": {"type": "str"},
+}
+REQUIRED = [
+    ("state", "begun", ("host", "started_at")),
+    ("state", "phase", ("phase",)),
+    ("state", "problem", ("task", "reason")),
+]
+FOR_NODE_EXPORTER = 0o644
+
+
+class ActionModule(ActionBase):
+    """See the module documentation of ``drill_journal``."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Write the next state of the journal; its own files are no change of any host."""
+        result = super().run(tmp, task_vars)
+        _validation, args = self.validate_argument_spec(ARGUMENTS, required_if=REQUIRED)
+        folder = pathlib.Path(args["directory"])
+        run = self._next(args, report.load(folder / "latest.json"))
+        result.update(changed=False, run=run, passed=run["verdict"] == report.PASSED)
+        try:
+            write(folder / "latest.json", json.dumps(run, indent=2) + "\n")
+            write(folder / "latest.md", report.markdown(run))
+            if args["metrics"] and args["state"] in ("begun", "finished"):
+                write(pathlib.Path(args["metrics"]), report.metrics(run), mode=FOR_NODE_EXPORTER)
+            if args["state"] == "finished":
+                result["files"] = self._conclude(run, folder=folder / "reports", keep=args["keep"])
+        except OSError as error:
+            where = error.filename or folder
+            result.update(failed=True, msg=f"The journal of the drill cannot be written: {where}: {error.strerror}.")
+        return result
+
+    @staticmethod
+    def _next(args: dict[str, t.Any], run: report.Run) -> report.Run:
+        moment = journal.now()
+        if args["state"] == "begun":
+            run = report.begin(run, host=args["host"], moment=args["started_at"])
+            moment = args["started_at"]
+        run = {**run, **args["facts"]}
+        if args["phase"]:
+            run = report.enter_phase(run, phase=args["phase"], moment=moment)
+        if args["state"] == "problem":
+            return report.note_problem(run, task=args["task"], reason=args["reason"])
+        return report.finish(run, moment=moment) if args["state"] == "finished" else run
+
+    @staticmethod
+    def _conclude(run: report.Run, *, folder: pathlib.Path, keep: int) -> dict[str, str]:
+        stem = run["started_at"].replace(":", "").replace(".", "")
+        files = {kind: folder / f"{stem}.{kind}" for kind in ("json", "md")}
+        write(files["json"], json.dumps(run, indent=2) + "\n")
+        write(files["md"], report.markdown(run))
+        for kind in files:
+            for old in sorted(folder.glob(f"[0-9]*.{kind}"))[:-keep]:
+                old.unlink(missing_ok=True)
+        lines = [*report.table(run), "", *(f"  Report: {file}" for file in files.values())]
+        Display().display("\n".join(["", *lines, ""]), color=None if run["verdict"] == report.PASSED else "red")
+        return {kind: str(file) for kind, file in files.items()}
