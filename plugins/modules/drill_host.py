@@ -18,8 +18,9 @@ author:
 options:
   state:
     description:
-      - V(looked_at) changes nothing. V(claimed) writes the claim. V(bare) stops the units, purges the packages that came
-        since the claim, removes users and paths, looks whether anything of it is left, and removes the claim last.
+      - V(looked_at) changes nothing. V(claimed) writes the claim.
+      - V(bare) stops the units, purges the packages that came since the claim, removes users and paths, looks whether
+        anything of it is left, and removes the claim last.
     type: str
     choices: [looked_at, claimed, bare]
     default: looked_at

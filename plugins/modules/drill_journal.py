@@ -31,8 +31,8 @@ options:
     default: 30
   state:
     description:
-      - What happened. V(begun) opens a drill, V(phase) enters its next phase or adds to what is known, V(problem) notes why
-        it fails, V(finished) closes and reports it.
+      - What happened. V(begun) opens a drill, V(phase) enters its next phase or adds to what is known, V(problem)
+        notes why it fails, V(finished) closes and reports it.
     type: str
     choices: [begun, phase, problem, finished]
     default: phase

@@ -10,7 +10,8 @@ module: drill_request
 short_description: Check what a drill was asked to do
 version_added: "0.2.0"
 description:
-  - Completes the request from the inventory and fails with everything that is wrong with it, before any host is contacted.
+  - Completes the request from the inventory and fails with everything that is wrong with it, before any host is
+    contacted.
   - Runs on the controller alone. Used by the role P(phoenix.webstack.drill#role).
 author:
   - The phoenix.webstack maintainers (@phoenix-webstack)

@@ -25,7 +25,7 @@ def drift() -> Iterator[Drift]:
             story.machines = {host: host for host in HOSTS}
             story.folder.mkdir(parents=True, exist_ok=True)
         else:
-            story.begin(HOSTS)
+            story.begin((*HOSTS, "spare"))
             story.play("site").require_success()
         yield Drift(story)
     finally:

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A scratch host: what a drill leaves on it, and taking that away again.
 
-Nothing is removed from a host that no drill has claimed. The claim is a file with the packages the host had before; what
-came since goes, except what keeps SSH reachable and what that needs.
+Nothing is removed from a host that no drill has claimed. The claim is a file with the packages the host had
+before; what came since goes, except what keeps SSH reachable and what that needs.
 """
 
 from __future__ import annotations
@@ -26,14 +26,27 @@ SCHEMA = "phoenix.webstack.drill-host/1"
 QUERY = "${db:Status-Abbrev}\\t${Package}\\t${Pre-Depends}, ${Depends}\\t${Provides}\\n"
 LOCK_SECONDS = 300
 NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
-FORBIDDEN = ("/", "/etc", "/home", "/root", "/srv", "/usr", "/var", "/var/lib", "/var/log", "/var/backups", "/opt", "/boot")
+FORBIDDEN = (
+    "/",
+    "/etc",
+    "/home",
+    "/root",
+    "/srv",
+    "/usr",
+    "/var",
+    "/var/lib",
+    "/var/log",
+    "/var/backups",
+    "/opt",
+    "/boot",
+)
 
 
 class Package(t.NamedTuple):
     """What dpkg knows of a package: the names it depends on (any alternative), and those it stands for."""
 
-    depends: t.FrozenSet[str]
-    provides: t.FrozenSet[str]
+    depends: frozenset[str]
+    provides: frozenset[str]
 
 
 Packages = t.Mapping[str, Package]
@@ -50,7 +63,7 @@ class Leavings(t.NamedTuple):
 # -- packages --------------------------------------------------------------------------
 
 
-def parse_packages(text: str) -> t.Dict[str, Package]:
+def parse_packages(text: str) -> dict[str, Package]:
     """The packages of ``dpkg-query --show`` in the format `QUERY`."""
     found = {}
     for line in text.splitlines():
@@ -60,19 +73,19 @@ def parse_packages(text: str) -> t.Dict[str, Package]:
     return found
 
 
-def _names(relation: str) -> t.FrozenSet[str]:
+def _names(relation: str) -> frozenset[str]:
     """The names in a relation such as ``libc6 (>= 2.36), debconf (>= 0.5) | debconf-2.0, python3:any``."""
     matches = (NAME.match(each.strip()) for each in re.split(r"[,|]", relation))
     return frozenset(match.group() for match in matches if match)
 
 
-def needed_by(names: t.Iterable[str], packages: Packages) -> t.Set[str]:
+def needed_by(names: t.Iterable[str], packages: Packages) -> set[str]:
     """The given packages with all they depend on, whichever alternative it is."""
-    providers: t.Dict[str, t.Set[str]] = {}
+    providers: dict[str, set[str]] = {}
     for name, package in packages.items():
         for provided in (name, *package.provides):
             providers.setdefault(provided, set()).add(name)
-    needed: t.Set[str] = set()
+    needed: set[str] = set()
     ahead = list(names)
     while ahead:
         for name in providers.get(ahead.pop(), set()) - needed:
@@ -81,12 +94,12 @@ def needed_by(names: t.Iterable[str], packages: Packages) -> t.Set[str]:
     return needed
 
 
-def to_purge(packages: Packages, *, before: t.Iterable[str], keep: t.Iterable[str]) -> t.List[str]:
+def to_purge(packages: Packages, *, before: t.Iterable[str], keep: t.Iterable[str]) -> list[str]:
     """The packages that came since the claim, without those that are kept and what these need."""
     return sorted(set(packages) - set(before) - needed_by(keep, packages))
 
 
-def removed_by(simulation: str) -> t.Set[str]:
+def removed_by(simulation: str) -> set[str]:
     """The packages that ``apt-get --simulate`` would remove."""
     return set(re.findall(r"^(?:Purg|Remv) (\S+?)(?::\S+)? ", simulation, re.MULTILINE))
 
@@ -100,7 +113,9 @@ class ScratchHost:
     :arg claim: The file that says so.
     """
 
-    def __init__(self, *, runner: CommandRunner, claim: pathlib.Path, leavings: Leavings, keep: t.Sequence[str]) -> None:
+    def __init__(
+        self, *, runner: CommandRunner, claim: pathlib.Path, leavings: Leavings, keep: t.Sequence[str]
+    ) -> None:
         refuse_wide_paths(leavings.paths)
         self._runner = runner
         self._claim = claim
@@ -112,7 +127,7 @@ class ScratchHost:
         """Whether a drill has claimed the host and not given it back."""
         return self._claim.exists()
 
-    def leftovers(self) -> t.List[str]:
+    def leftovers(self) -> list[str]:
         """What is on the host of all that a drill brings, packages aside: paths and users."""
         paths = [path for path in self._leavings.paths if os.path.lexists(path)]
         return paths + [f"the user {name}" for name in self._leavings.users if _has_user(name)]
@@ -131,7 +146,7 @@ class ScratchHost:
         pathlib.Path(temporary).replace(self._claim)
         return True
 
-    def make_bare(self) -> t.Dict[str, t.List[str]]:
+    def make_bare(self) -> dict[str, list[str]]:
         """Remove what drills have left, see that it is gone, and give the host back.
 
         :returns: The ``packages`` and ``paths`` that were removed.
@@ -148,32 +163,32 @@ class ScratchHost:
         left = [*self.leftovers(), *(f"the package {name}" for name in self._surplus(before)), *self._active()]
         if left:
             raise WebstackError(
-                f"After the drill this is still there, with data of users perhaps: {', '.join(left)}. Remove it by hand,"
-                " or run the drill again, which begins with that.",
+                f"After the drill this is still there, perhaps with data of users: {', '.join(left)}. Remove it by"
+                " hand, or run the drill again, which begins with that.",
                 left=left,
             )
         self._claim.unlink()
         return {"packages": purged, "paths": removed}
 
-    def _read_claim(self) -> t.List[str]:
+    def _read_claim(self) -> list[str]:
         try:
             noted = json.loads(self._claim.read_text(encoding="utf-8"))
             return list(noted["packages"])
         except FileNotFoundError:
-            raise WebstackError(f"No drill has claimed this host ({self._claim} is missing); nothing was removed.") from None
+            raise WebstackError(f"No drill has claimed this host (no {self._claim}); nothing was removed.") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise WebstackError(
                 f"{self._claim} cannot be read ({error}), so that nothing was removed: it says what was here before the"
                 " drill. Reinstall the host, or remove by hand what the drill left, and that file last."
             ) from error
 
-    def _packages(self) -> t.Dict[str, Package]:
+    def _packages(self) -> dict[str, Package]:
         return parse_packages(self._runner.run(["dpkg-query", "--show", f"--showformat={QUERY}"]).stdout)
 
-    def _surplus(self, before: t.Sequence[str]) -> t.List[str]:
+    def _surplus(self, before: t.Sequence[str]) -> list[str]:
         return to_purge(self._packages(), before=before, keep=self._keep)
 
-    def _purge(self, before: t.Sequence[str]) -> t.List[str]:
+    def _purge(self, before: t.Sequence[str]) -> list[str]:
         surplus = self._surplus(before)
         if not surplus:
             return []
@@ -192,7 +207,7 @@ class ScratchHost:
             self._runner.run(noninteractive)
         return surplus
 
-    def _remove_files(self) -> t.List[str]:
+    def _remove_files(self) -> list[str]:
         for name in filter(_has_user, self._leavings.users):
             self._runner.run(["userdel", name])
         removed = [path for path in self._leavings.paths if os.path.lexists(path)]
@@ -203,8 +218,10 @@ class ScratchHost:
                 pathlib.Path(path).unlink()
         return removed
 
-    def _active(self) -> t.List[str]:
-        states = {unit: self._runner.run(["systemctl", "is-active", unit], check=False) for unit in self._leavings.units}
+    def _active(self) -> list[str]:
+        states = {
+            unit: self._runner.run(["systemctl", "is-active", unit], check=False) for unit in self._leavings.units
+        }
         return [f"the unit {unit}" for unit, state in states.items() if state.stdout.strip() == "active"]
 
 
@@ -223,4 +240,6 @@ def refuse_wide_paths(paths: t.Iterable[str]) -> None:
     """
     wide = [path for path in paths if not path.startswith("/") or os.path.normpath(path) in FORBIDDEN or ".." in path]
     if wide:
-        raise WebstackError(f"A drill would have to remove {', '.join(wide)}, which is not its own. Nothing was changed.")
+        raise WebstackError(
+            f"A drill would have to remove {', '.join(wide)}, which is not its own. Nothing was changed."
+        )

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Planning a drill: from what was asked and what the hosts show to a plan, or to every problem at once.
 
-Pure functions. A ``Looked`` is the registered result of the module that looked at a host; a host that could not be asked
-has ``failed`` or ``unreachable`` and a ``msg`` instead.
+Pure functions. A ``Looked`` is the registered result of the module that looked at a host; a host that could not be
+asked has ``failed`` or ``unreachable`` and a ``msg`` instead.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Asked(t.NamedTuple):
     databases: t.Sequence[str]
 
     @property
-    def sources(self) -> t.List[str]:
+    def sources(self) -> list[str]:
         """The web servers whose dumps count."""
         return [self.source] if self.source else list(self.web_hosts)
 
@@ -52,11 +52,11 @@ class Dump(t.NamedTuple):
     files: t.Sequence[str]
 
 
-def problems_of_request(asked: Asked) -> t.List[str]:
+def problems_of_request(asked: Asked) -> list[str]:
     """What is wrong with the request by itself, before any host is asked."""
     problems = _problems_of_host(asked)
     if not asked.web_hosts:
-        problems.append("The inventory has no web server, so there is no backup to prove. See: ansible-inventory --graph")
+        problems.append("The inventory has no web server, so that there is no backup. See: ansible-inventory --graph")
     elif asked.source and asked.source not in asked.web_hosts:
         problems.append(
             f"drill_source=`{asked.source}` is no web server of the inventory (it has {', '.join(asked.web_hosts)})."
@@ -64,24 +64,24 @@ def problems_of_request(asked: Asked) -> t.List[str]:
         )
     elif not asked.databases:
         problems.append(
-            f"mysql_databases of {asked.like} is empty, so that a dump would prove nothing. Set it for the web servers."
+            f"mysql_databases of {asked.like} is empty, so that a dump proves nothing. Set it for the web servers."
         )
     return problems
 
 
-def _problems_of_host(asked: Asked) -> t.List[str]:
+def _problems_of_host(asked: Asked) -> list[str]:
     if not asked.host:
         return ["No host was named. Say which host may be overwritten: -e drill_host=spare."]
     if asked.host not in asked.known_hosts:
         return [
-            f"`{asked.host}` is no host of the inventory.{_hint(asked.host, asked.known_hosts)} Add it to the group `drill`,"
-            " beside the web servers (docs/recovery.md has an example)."
+            f"`{asked.host}` is no host of the inventory.{_hint(asked.host, asked.known_hosts)} Add it to the group"
+            " `drill`, beside the web servers (docs/recovery.md has an example)."
         ]
     for names, group in ((asked.web_hosts, "webservers"), (asked.balancers, "balancers")):
         if asked.host in names:
             return [
-                f"{asked.host} is in the group `{group}`, so that it is or will be in service; a drill overwrites its host."
-                " Name a host that is in neither `webservers` nor `balancers`: -e drill_host=spare"
+            f"`{asked.host}` is no host of the inventory.{_hint(asked.host, asked.known_hosts)} Add it to the"
+            " group `drill`, beside the web servers (docs/recovery.md has an example)."
             ]
     return [
         f"{asked.host} has the address of {name} ({address}), which is in service. Give it its own in the inventory;"
@@ -97,7 +97,7 @@ def _hint(word: str, names: t.Sequence[str]) -> str:
     return f" Did you mean {close[0]}?" if close else ""
 
 
-def problems_of_scratch(asked: Asked, looked: Looked) -> t.List[str]:
+def problems_of_scratch(asked: Asked, looked: Looked) -> list[str]:
     """Whether the scratch host may be overwritten, from the registered result of ``drill_host``."""
     if fault := fault_of(looked, needs="leftovers"):
         return [f"{asked.host} {fault} Try it: ansible {asked.host} --become -m ansible.builtin.ping"]
@@ -109,7 +109,7 @@ def problems_of_scratch(asked: Asked, looked: Looked) -> t.List[str]:
     ]
 
 
-def problems_of_balancers(asked: Asked, balancers: t.Mapping[str, Looked]) -> t.List[str]:
+def problems_of_balancers(asked: Asked, balancers: t.Mapping[str, Looked]) -> list[str]:
     """Whether a balancer sends users to the scratch host, from the registered results of ``haproxy_backend_info``."""
     problems = []
     for name, looked in balancers.items():
@@ -121,15 +121,15 @@ def problems_of_balancers(asked: Asked, balancers: t.Mapping[str, Looked]) -> t.
             continue
         for backend in looked["backends"]:
             problems += [
-                f"{name} has the address of {asked.host} as server {server['name']} of backend {backend['name']}: it is in"
-                " service, or will be. Take it out there, or name another host."
+                f"{name} has the address of {asked.host} as server {server['name']} of backend {backend['name']}:"
+                " it is in service, or will be. Take it out there, or name another host."
                 for server in backend["servers"]
                 if {_bare(server["file_address"]), _bare(server["runtime_address"])} & set(asked.own_addresses)
             ]
     return problems
 
 
-def _bare(endpoint: t.Optional[str]) -> str:
+def _bare(endpoint: str | None) -> str:
     """An address without its port: ``192.0.2.11`` of ``192.0.2.11:80``, ``::1`` of ``[::1]:80``."""
     return (endpoint or "").rpartition(":")[0].strip("[]")
 
@@ -169,8 +169,8 @@ def last_dump(asked: Asked, sources: t.Mapping[str, Looked]) -> Dump:
     missing = sorted(set(asked.databases) - set(manifest["databases"]))
     if missing:
         raise WebstackError(
-            f"The last dump, {newest['path']} on {source}, does not hold {', '.join(missing)}, which mysql_databases lists."
-            f" Take a whole one: {BACK_UP} -e back_up_hosts={source}"
+            f"The last dump, {newest['path']} on {source}, does not hold {', '.join(missing)}, which"
+            f" mysql_databases lists. Take a whole one: {BACK_UP} -e back_up_hosts={source}"
         )
     return Dump(
         source=source,
@@ -188,7 +188,7 @@ def listed(problems: t.Sequence[str]) -> str:
     return "\n".join([f"{count} in the way of the drill; nothing was changed:", *lines])
 
 
-def describe(asked: Asked, dump: Dump) -> t.List[str]:
+def describe(asked: Asked, dump: Dump) -> list[str]:
     """The plan as lines for a terminal."""
     gate = ", ".join(asked.balancers) or asked.host
     return [

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The journal of a drill and its report: for a terminal, for people, for machines, and for Prometheus.
 
-One journal on the controller. It is written from the first phase on, so that a drill that dies anywhere has left a report
-which says that it was not finished.
+One journal on the controller. It is written from the first phase on, so that a drill that dies anywhere has left a
+report which says that it was not finished.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SCHEMA = "phoenix.webstack.drill/1"
 UNFINISHED, PASSED, FAILED = "unfinished", "passed", "failed"
 # The phase that begins when the gate is passed: there the service would be back.
 AFTER_GATE = "clean up"
-Run = t.Dict[str, t.Any]
+Run = dict[str, t.Any]
 
 
 def load(path: pathlib.Path) -> Run:
@@ -59,8 +59,8 @@ def note_problem(run: Run, *, task: str, reason: str) -> Run:
 def finish(run: Run, *, moment: str) -> Run:
     """Close the drill with its verdict and its figures.
 
-    ``rto_seconds`` is the time from its beginning to the passed gate, ``rpo_seconds`` the age of the restored data at that
-    moment; both are null in a drill that did not get there.
+    ``rto_seconds`` is the time from its beginning to the passed gate, ``rpo_seconds`` the age of the restored data at
+    that moment; both are null in a drill that did not get there.
     """
     closed = leave(run, moment=moment)
     gate = next((phase["started_at"] for phase in closed["phases"] if phase["name"] == AFTER_GATE), None)
@@ -83,7 +83,7 @@ def _failed_before(problems: t.Sequence[t.Mapping[str, str]], phase: str) -> boo
 # -- for a terminal and for people -----------------------------------------------------
 
 
-def facts(run: Run) -> t.List[t.Tuple[str, str]]:
+def facts(run: Run) -> list[tuple[str, str]]:
     """The drill as pairs of a label and a readable value."""
     dump, proof = run.get("dump"), run.get("proof")
     pairs = [
@@ -108,7 +108,7 @@ def headline(run: Run) -> str:
     }[run["verdict"]]
 
 
-def table(run: Run) -> t.List[str]:
+def table(run: Run) -> list[str]:
     """The report as lines for a terminal."""
     longest = max((phase["seconds"] or 0.0 for phase in run["phases"]), default=0.0) or 1.0
     lines = [headline(run), ""]
@@ -145,7 +145,7 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def _figure(seconds: t.Optional[float]) -> str:
+def _figure(seconds: float | None) -> str:
     return "not measured" if seconds is None else duration(seconds)
 
 
@@ -157,8 +157,11 @@ def _one_line(text: str) -> str:
 
 
 def metrics(run: Run) -> str:
-    """The report as the textfile collector of node_exporter reads it; RTO and RPO are those of the last drill that passed."""
-    found: t.Dict[str, t.Tuple[str, t.Any]] = {
+    """The report as the textfile collector of node_exporter reads it.
+
+    RTO and RPO are those of the last drill that passed.
+    """
+    found: dict[str, tuple[str, t.Any]] = {
         "phoenix_drill_success": (
             "Whether the last drill passed; 0 from its beginning until it has.",
             int(run["verdict"] == PASSED),
