@@ -80,8 +80,8 @@ def _problems_of_host(asked: Asked) -> list[str]:
     for names, group in ((asked.web_hosts, "webservers"), (asked.balancers, "balancers")):
         if asked.host in names:
             return [
-            f"`{asked.host}` is no host of the inventory.{_hint(asked.host, asked.known_hosts)} Add it to the"
-            " group `drill`, beside the web servers (docs/recovery.md has an example)."
+                f"{asked.host} is in the group `{group}`, so that it is or will be in service; a drill overwrites its"
+                " host. Name one that is in neither `webservers` nor `balancers`: -e drill_host=spare"
             ]
     return [
         f"{asked.host} has the address of {name} ({address}), which is in service. Give it its own in the inventory;"
