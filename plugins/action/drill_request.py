@@ -59,6 +59,7 @@ class ActionModule(ActionBase):
         asked = settle(args=args, hostvars=(task_vars or {})["hostvars"])
         problems = plan.problems_of_request(asked)
         result.update(changed=False, asked=asked._asdict(), problems=problems, started_at=moment)
+        result["sources"] = asked.sources
         result["members"] = [
             {"name": asked.host, "group": "drill_scratch"},
             *({"name": name, "group": "drill_sources"} for name in asked.sources),

@@ -50,6 +50,11 @@ asked:
   description: The completed request.
   returned: always
   type: dict
+sources:
+  description: The web servers whose dumps count.
+  returned: always
+  type: list
+  elements: str
 started_at:
   description: When the drill began (UTC, ISO 8601).
   returned: always

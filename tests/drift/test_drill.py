@@ -19,7 +19,7 @@ BACKUPS = "/var/backups/webstack/mysql"
 LEFT = """
 ls -d /var/lib/mysql /etc/mysql /srv/app /etc/nginx /var/www/html /etc/default/app /etc/systemd/system/app.* \
   /var/lib/webstack/{incoming,drill.json,mysql_restore,applied.json} 2>/dev/null
-dpkg-query --show --showformat '${db:Status-Abbrev} ${Package}\\n' | grep -E 'mariadb|nginx|gunicorn|flask|zstd'
+dpkg-query --show --showformat '${db:Status-Abbrev} ${Package}\\n' | grep -E 'mariadb|nginx|gunicorn|flask| zstd'
 getent passwd app
 ss -Hltn | grep -vE ':22 '
 grep --recursive --files-with-matches --fixed-strings 'ACADEMY DINOSAUR' /var/lib /var/log /var/tmp /srv /tmp /root
