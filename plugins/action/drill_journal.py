@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.module_utils._rebuild import journal
 from ansible_collections.phoenix.webstack.plugins.plugin_utils._drift.outputs import write
 from ansible_collections.phoenix.webstack.plugins.plugin_utils._drill import report
@@ -47,15 +49,19 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         _validation, args = self.validate_argument_spec(ARGUMENTS, required_if=REQUIRED)
         folder = pathlib.Path(args["directory"])
-        run = self._next(args, report.load(folder / "latest.json"))
-        result.update(changed=False, run=run, passed=run["verdict"] == report.PASSED)
+        earlier = report.load(folder / "latest.json")
+        result.update(changed=False, run=earlier, passed=False)
         try:
+            run = self._next(args, earlier)
+            result.update(run=run, passed=run["verdict"] == report.PASSED)
             write(folder / "latest.json", json.dumps(run, indent=2) + "\n")
             write(folder / "latest.md", report.markdown(run))
             if args["metrics"] and args["state"] in ("begun", "finished"):
                 write(pathlib.Path(args["metrics"]), report.metrics(run), mode=FOR_NODE_EXPORTER)
             if args["state"] == "finished":
                 result["files"] = self._conclude(run, folder=folder / "reports", keep=args["keep"])
+        except WebstackError as error:
+            result.update(failed=True, msg=error.message)
         except OSError as error:
             where = error.filename or folder
             result.update(failed=True, msg=f"The journal of the drill cannot be written: {where}: {error.strerror}.")
@@ -65,7 +71,8 @@ class ActionModule(ActionBase):
     def _next(args: dict[str, t.Any], run: report.Run) -> report.Run:
         moment = journal.now()
         if args["state"] == "begun":
-            run = report.begin(run, host=args["host"], moment=args["started_at"])
+            # This code runs in a child of the process that is known to the admin.
+            run = report.begin(run, host=args["host"], moment=args["started_at"], pid=os.getppid(), is_alive=_is_alive)
             moment = args["started_at"]
         run = {**run, **args["facts"]}
         if args["phase"]:
@@ -86,3 +93,14 @@ class ActionModule(ActionBase):
         lines = [*report.table(run), "", *(f"  Report: {file}" for file in files.values())]
         Display().display("\n".join(["", *lines, ""]), color=None if run["verdict"] == report.PASSED else "red")
         return {kind: str(file) for kind, file in files.items()}
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether a process of this number is there; after a restart of the machine it may be another."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True

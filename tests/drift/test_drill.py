@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,13 +72,15 @@ def drill(drift: Drift) -> Iterator[Drills]:
     """A scratch host in the inventory, and a backup of real data."""
     story = drift.story
     story.machines[SPARE] = SPARE
+    drill = Drills(drift)
+    shutil.rmtree(drill.directory, ignore_errors=True)  # a lab that was kept
     entry = story.inventory / "drill.yml"
     entry.write_text(yaml.safe_dump({"drill": {"hosts": {SPARE: {"ansible_host": story.address(SPARE)}}}}))
     tables = story.query("web-02", "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'sakila'")
     if tables.strip() == "0":
         story.load_sample("web-02")
     story.play("back_up_database", {"back_up_hosts": "web-02"}).require_success()
-    yield Drills(drift)
+    yield drill
     entry.unlink()
     drift.hand("web-02", f"rm -rf {BACKUPS}/*")
 
@@ -153,7 +158,7 @@ def test_a_damaged_backup_fails_the_drill_and_nothing_is_left(drill: Drills) -> 
     assert re.search(r"The drill on spare FAILED", run.words)
     assert drill.report["verdict"] == "failed"
     assert [problem["phase"] for problem in drill.report["problems"]] == ["restore"]
-    assert "checksum" in drill.report["problems"][0]["reason"]
+    assert "its content is damaged" in drill.report["problems"][0]["reason"]
     assert drill.report["rto_seconds"] is None
     assert drill.metrics["phoenix_drill_success"] == 0
     assert drill.metrics["phoenix_drill_last_success_timestamp_seconds"] == passed_at
@@ -162,11 +167,19 @@ def test_a_damaged_backup_fails_the_drill_and_nothing_is_left(drill: Drills) -> 
     assert before["lb-01"] == drill.in_service()["lb-01"]
 
 
-def test_what_a_killed_drill_has_left_is_removed_by_the_next(drill: Drills) -> None:
+def test_two_at_once_and_one_that_is_killed(drill: Drills) -> None:
     running = drill.story.start("drill", {"drill_host": SPARE, "drill_directory": drill.directory})
-    while "restore | Restore the dump and prove it" not in running.output and running.process.poll() is None:
-        pass
-    running.process.kill()
+
+    def wait_for(task: str) -> None:
+        while task not in running.output and running.process.poll() is None:
+            time.sleep(0.05)
+
+    wait_for("collect | Enter the phase that follows")
+    second = drill()
+    assert second.code == 2, second.tail
+    assert "Another drill is under way" in second.words
+    wait_for("restore | Restore the dump and prove it")
+    running.send(signal.SIGKILL)
     running.process.wait()
     assert drill.report["verdict"] == "unfinished"
     assert drill.left() != []

@@ -13,6 +13,7 @@ import json
 import pathlib
 import typing as t
 
+from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.module_utils._rebuild.journal import enter, leave, seconds_between
 
 SCHEMA = "phoenix.webstack.drill/1"
@@ -31,11 +32,22 @@ def load(path: pathlib.Path) -> Run:
     return run if isinstance(run, dict) and run.get("schema") == SCHEMA else {}
 
 
-def begin(earlier: Run, *, host: str, moment: str) -> Run:
-    """Open a drill. Of those before it, the last that passed is remembered."""
+def begin(earlier: Run, *, host: str, moment: str, pid: int, is_alive: t.Callable[[int], bool]) -> Run:
+    """Open a drill. Of those before it, the last that passed is remembered.
+
+    :arg pid: The process that the drill runs in.
+    :raises WebstackError: The one before is still under way; this one would take it for cut off, and clean it up.
+    """
+    other = earlier.get("pid", pid)
+    if earlier.get("verdict") == UNFINISHED and other != pid and is_alive(other):
+        raise WebstackError(
+            f"Another drill is under way (on {earlier['host']}, process {other}, since {earlier['started_at']});"
+            f" nothing was changed. Wait for its end, or see what it does: ps -fp {other}"
+        )
     return {
         "schema": SCHEMA,
         "host": host,
+        "pid": pid,
         "started_at": moment,
         "finished_at": None,
         "verdict": UNFINISHED,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.plugin_utils._drill import report
 
 DUMP = {"id": "d1", "source": "web-02", "path": "/b/d1", "snapshot_at": "2026-01-02T03:00:00.000Z", "files": []}
@@ -14,8 +16,12 @@ def moment(seconds: int) -> str:
     return f"2026-01-02T04:{seconds // 60:02d}:{seconds % 60:02d}.000Z"
 
 
+def begin(earlier: report.Run, *, alive: bool = False, pid: int = 10) -> report.Run:
+    return report.begin(earlier, host="spare", moment=moment(0), pid=pid, is_alive=lambda _pid: alive)
+
+
 def drilled(*, fails_in: str = "", earlier: report.Run | None = None) -> report.Run:
-    run = report.begin(earlier or {}, host="spare", moment=moment(0))
+    run = begin(earlier or {})
     facts: dict[str, dict[str, Any]] = {
         "collect": {"dump": DUMP},
         "gate": {"proof": {"tables": 3, "rows": 40}, "gate_from": ["lb-01"]},
@@ -65,9 +71,17 @@ def test_metrics_are_those_of_the_last_drill_that_passed() -> None:
 
 
 def test_a_drill_that_never_passed_has_no_figure_in_the_metrics() -> None:
-    text = report.metrics(report.begin({}, host="spare", moment=moment(0)))
+    text = report.metrics(begin({}))
     assert "rto" not in text
     assert "phoenix_drill_success 0\n" in text
+
+
+def test_one_that_is_under_way_is_left_alone() -> None:
+    running = begin({})
+    with pytest.raises(WebstackError, match=r"Another drill is under way .on spare, process 10,"):
+        begin(running, alive=True, pid=11)
+    assert begin(running, alive=False, pid=11)["pid"] == 11
+    assert begin(drilled(), alive=True, pid=11)["pid"] == 11
 
 
 def test_the_report_tells_people() -> None:
