@@ -156,15 +156,15 @@ class ScratchHost:
         for unit in self._leavings.units:
             # Also where it is not there, or does not stop: what counts is looked at in the end.
             self._runner.run(["systemctl", "disable", "--now", unit], check=False)
-        purged = self._purge(before)
+        purged, reasons = self._try_to_purge(before)
         removed = self._remove_files()
         self._runner.run(["systemctl", "daemon-reload"])
         self._runner.run(["systemctl", "reset-failed", *self._leavings.units], check=False)
         left = [*self.leftovers(), *(f"the package {name}" for name in self._surplus(before)), *self._active()]
-        if left:
+        if left or reasons:
+            told = f"After the drill this is still there, perhaps with data of users: {', '.join(left)}."
             raise WebstackError(
-                f"After the drill this is still there, perhaps with data of users: {', '.join(left)}. Remove it by"
-                " hand, or run the drill again, which begins with that.",
+                " ".join([told, *reasons, "Remove it by hand, or run the drill again, which begins with that."]),
                 left=left,
             )
         self._claim.unlink()
@@ -188,6 +188,13 @@ class ScratchHost:
     def _surplus(self, before: t.Sequence[str]) -> list[str]:
         return to_purge(self._packages(), before=before, keep=self._keep)
 
+    def _try_to_purge(self, before: t.Sequence[str]) -> tuple[list[str], list[str]]:
+        """Purge, or tell why that did not go: the data has to go all the same."""
+        try:
+            return self._purge(before), []
+        except WebstackError as error:
+            return [], [error.message]
+
     def _purge(self, before: t.Sequence[str]) -> list[str]:
         surplus = self._surplus(before)
         if not surplus:
@@ -198,7 +205,7 @@ class ScratchHost:
             # It would take along what was there before the drill, sshd for all we know.
             raise WebstackError(
                 f"Removing the packages of the drill would remove {', '.join(sorted(others))} as well, which is not the"
-                f" drill's; nothing was removed. See: apt-get --simulate purge {' '.join(surplus)}"
+                f" drill's; no package was removed. See: apt-get --simulate purge {' '.join(surplus)}"
             )
         noninteractive = ["env", "DEBIAN_FRONTEND=noninteractive", *purge]
         if self._runner.run(noninteractive, check=False).rc != 0:

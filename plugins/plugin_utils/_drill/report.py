@@ -125,8 +125,8 @@ def table(run: Run) -> list[str]:
     longest = max((phase["seconds"] or 0.0 for phase in run["phases"]), default=0.0) or 1.0
     lines = [headline(run), ""]
     for phase in run["phases"]:
-        bar = "#" * max(1, round(30 * (phase["seconds"] or 0.0) / longest))
-        lines.append(f"  {phase['name']:<10} {duration(phase['seconds'] or 0.0):>12}  {bar}")
+        length = "#" * max(1, round(30 * (phase["seconds"] or 0.0) / longest))
+        lines.append(f"  {phase['name']:<10} {duration(phase['seconds'] or 0.0):>12}  {length}")
     lines.append("")
     lines += [f"  {label:<22} {value}" for label, value in facts(run)]
     lines += [f"  Failed in {each['phase']}: {each['task']}: {each['reason']}" for each in run["problems"]]

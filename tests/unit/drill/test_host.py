@@ -96,11 +96,12 @@ def test_a_broken_claim_removes_nothing(tmp_path: Path) -> None:
     assert machine.done == []
 
 
-def test_a_purge_that_takes_sshd_along_is_refused(tmp_path: Path) -> None:
+def test_a_purge_that_takes_sshd_along_is_refused_but_the_data_goes(tmp_path: Path) -> None:
     machine = Machine(takes_along="openssh-server")
     with pytest.raises(WebstackError, match="would remove openssh-server as well"):
         scratch(tmp_path, machine).make_bare()
     assert not any("purge" in argv and "--simulate" not in argv for argv in machine.done)
+    assert [path.name for path in tmp_path.iterdir()] == ["drill.json"]
 
 
 def test_what_is_left_is_told_and_keeps_the_claim(tmp_path: Path) -> None:
