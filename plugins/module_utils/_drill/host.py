@@ -215,14 +215,14 @@ class ScratchHost:
         return surplus
 
     def _remove_files(self) -> list[str]:
-        for name in filter(_has_user, self._leavings.users):
-            self._runner.run(["userdel", name])
         removed = [path for path in self._leavings.paths if os.path.lexists(path)]
         for path in removed:
             if os.path.isdir(path) and not os.path.islink(path):  # noqa: PTH112, PTH114 lexists has no twin in pathlib
                 shutil.rmtree(path)
             else:
                 pathlib.Path(path).unlink()
+        for name in filter(_has_user, self._leavings.users):
+            self._runner.run(["userdel", name], check=False)  # what counts is looked at in the end
         return removed
 
     def _active(self) -> list[str]:
