@@ -45,7 +45,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 dump:
-  description: The dump that is to be proven, with its C(source), C(id), C(path), C(snapshot_at) and C(files).
+  description: The dump that is to be proven, with its C(source), C(id), C(path), C(snapshot_at) and C(manifest).
   returned: success
   type: dict
 problems:

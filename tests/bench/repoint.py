@@ -1,6 +1,6 @@
 """What a repoint of a balancer costs its users: requests lost and requests slow, beside other ways to do it.
 
-    python tests/bench/repoint.py [--suite 12] [--suite 13] [--scenario dead] [--seconds 15] [--list]
+    python tests/bench/repoint.py [--suite 12] [--suite 13] [--scenario dead] [--seconds 15]
 
 Clients of every kind (see tests/lab/traffic.py) ask the balancer all the time while a scenario runs: a swap of a
 server, a swap that must not succeed, a run that is killed. Every answer that is not a 2xx, is cut off or does not come

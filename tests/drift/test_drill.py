@@ -157,7 +157,7 @@ def test_a_damaged_backup_fails_the_drill_and_nothing_is_left(drill: Drills) -> 
     assert run.code == 2, run.tail
     assert re.search(r"The drill on spare FAILED", run.words)
     assert drill.report["verdict"] == "failed"
-    assert [problem["phase"] for problem in drill.report["problems"]] == ["restore"]
+    assert [problem["phase"] for problem in drill.report["problems"]] == ["collect"]
     assert "its content is damaged" in drill.report["problems"][0]["reason"]
     assert drill.report["rto_seconds"] is None
     assert drill.metrics["phoenix_drill_success"] == 0

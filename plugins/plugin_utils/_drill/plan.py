@@ -13,7 +13,6 @@ import difflib
 import typing as t
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
-from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import manifest as manifests
 
 Looked = t.Mapping[str, t.Any]
 BACK_UP = "ansible-playbook phoenix.webstack.back_up_database"
@@ -49,7 +48,7 @@ class Dump(t.NamedTuple):
     id: str
     path: str
     snapshot_at: str
-    files: t.Sequence[str]
+    manifest: t.Mapping[str, t.Any]
 
 
 def problems_of_request(asked: Asked) -> list[str]:
@@ -177,7 +176,7 @@ def last_dump(asked: Asked, sources: t.Mapping[str, Looked]) -> Dump:
         id=newest["id"],
         path=newest["path"],
         snapshot_at=manifest["snapshot_at"],
-        files=manifests.files_of(manifest),
+        manifest=manifest,
     )
 
 

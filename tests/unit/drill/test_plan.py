@@ -98,7 +98,7 @@ def test_the_newest_dump_of_all_is_taken() -> None:
     looked = {"web-01": {"sets": [dump("2026-01-01T00:00:00Z")]}, "web-02": {"sets": [dump("2026-01-02T00:00:00Z")]}}
     chosen = plan.last_dump(asked(), looked)
     assert (chosen.source, chosen.snapshot_at) == ("web-02", "2026-01-02T00:00:00Z")
-    assert list(chosen.files) == ["manifest.json", "shop.data.sql.zst"]
+    assert list(chosen.manifest["databases"]) == ["shop"]
 
 
 def test_a_server_that_is_down_hides_no_other() -> None:
