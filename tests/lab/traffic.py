@@ -19,6 +19,8 @@ import copy
 import http.client
 import json
 import signal
+import socket
+import struct
 import sys
 import threading
 import time
@@ -73,6 +75,15 @@ class Result:
     kinds: dict[str, int] = field(default_factory=dict)
     latency_ms: dict[str, float] = field(default_factory=dict)
     examples: list[dict[str, t.Any]] = field(default_factory=list)
+
+
+class Connection(http.client.HTTPConnection):
+    """A connection that gives its port free at once: a minute's worth of them would be all that this machine has."""
+
+    def connect(self) -> None:
+        """Connect, and have the end of it be a reset; by then the answer has been read, or has failed."""
+        super().connect()
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 class Traffic:
@@ -181,7 +192,7 @@ class Traffic:
     # -- one request ------------------------------------------------------------------------
 
     def _connection(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection(self._url.hostname or "", self._url.port, timeout=self._timeout)
+        return Connection(self._url.hostname or "", self._url.port, timeout=self._timeout)
 
     def _ask(self, connection: http.client.HTTPConnection, *, kind: str, method: str, path: str) -> bool:
         started = time.monotonic()
