@@ -124,35 +124,17 @@ hold:
 """
 
 import datetime
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.phoenix.webstack.plugins.module_utils._command import ModuleCommandRunner
-from ansible_collections.phoenix.webstack.plugins.module_utils._drift import database, hold, record, spec, who
+from ansible_collections.phoenix.webstack.plugins.module_utils._drift import database, hold, outside, record, spec, who
 from ansible_collections.phoenix.webstack.plugins.module_utils._drift.judge import findings_of, unique
 from ansible_collections.phoenix.webstack.plugins.module_utils._drift.observe import observe
-
-NAMES: dict[str, t.Any] = {"type": "list", "elements": "str", "default": []}
-
-
-def about(roles: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
-    """Name the other hosts that are looked at from here."""
-    answers = [entry["host"] for wanted in roles for entry in wanted["answers"] or ()]
-    ports = [entry["name"] for wanted in roles for entry in wanted["ssh_ports"] or ()]
-    return sorted({*answers, *ports} - {""})
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "wanted": spec.WANTED,
-            "accepted": NAMES,
-            "compare": NAMES,
-            "wait": {"type": "int", "default": 0},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=spec.ARGUMENTS, supports_check_mode=True)
     runner = ModuleCommandRunner(module=module)
     applied = record.load()
     items = list(observe(module.params["wanted"], runner=runner, record=applied, wait=module.params["wait"]))
@@ -167,7 +149,7 @@ def main() -> None:
     module.exit_json(
         changed=False,
         findings=findings,
-        about=about(module.params["wanted"]),
+        about=outside.about(module.params["wanted"]),
         data=database.data_digests(module.params["compare"]),
         looked_at=len(items),
         applied=applied.exists,

@@ -12,6 +12,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._drift import (
     database,
     files,
     firewall,
+    ports,
     ssh,
     system,
     web,
@@ -41,8 +42,8 @@ OBSERVERS: dict[str, Observer] = {
     "balancer": balancer.observe_balancer,
     "certificates": system.observe_certificates,
     "backups": database.observe_backups,
-    "answers": web.observe_answers,
-    "ssh_ports": ssh.observe_ssh_ports,
+    "answers": lambda entries, around: web.observe_answers(entries, wait=around.wait),
+    "ssh_ports": lambda entries, _around: ports.observe_ssh_ports(entries),
 }
 
 

@@ -149,3 +149,10 @@ WANTED: dict[str, t.Any] = {
         ),
     },
 }
+# The options of the module `drift_info`.
+ARGUMENTS: dict[str, t.Any] = {
+    "wanted": WANTED,
+    "accepted": {"type": "list", "elements": "str", "default": []},
+    "compare": {"type": "list", "elements": "str", "default": []},
+    "wait": {"type": "int", "default": 0},
+}

@@ -1,7 +1,7 @@
 # Copyright: The phoenix.webstack maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""SSH: the guard on the host, sshd's settings, and what a new connection finds."""
+"""SSH: the guard on the host, and sshd's settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import typing as t
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._drift.model import (
     DRIFT,
-    PROBE,
     Difference,
     Item,
     compare_seen,
@@ -19,7 +18,6 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._errors import We
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import install, login, paths, setup
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.daemon import SSHD
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import Settings, choose_accounts
-from ansible_collections.phoenix.webstack.plugins.module_utils._ssh import banner
 
 if t.TYPE_CHECKING:
     from ansible_collections.phoenix.webstack.plugins.module_utils._drift.around import Around
@@ -71,19 +69,6 @@ def observe_sshd(around: Around) -> Item:
         [] if before is None else compare_seen(before=before, now=now, title="sshd's setting", key="sshd", added=DRIFT)
     )
     return Item(key="sshd", seen=now, differences=tuple(found))
-
-
-def observe_ssh_ports(entries: t.Sequence[t.Mapping[str, t.Any]], _around: Around) -> t.Iterator[Item]:
-    """Open a new TCP connection to SSH ports, and read the server's banner."""
-    targets = [banner.Target(each["name"], each["address"], each["port"], tuple(each["admitted"])) for each in entries]
-    for target, finding in zip(targets, banner.probe_all(targets, timeout=5)):
-        found = []
-        if finding.status not in (banner.OPEN, "not_admitted"):
-            said = f" ({finding.detail})" if finding.detail else ""
-            where = f"SSH at {target.address} port {target.port}"
-            what = f"{where}: {finding.status}{said}. {banner.STATUSES[finding.status]}"
-            found.append(Difference(what, PROBE, host=target.name))
-        yield Item(key=f"ssh:{target.name}", differences=tuple(found))
 
 
 def guard_paths() -> t.Iterator[str]:

@@ -14,9 +14,6 @@ import urllib.request
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._drift.model import DRIFT, PROBE, Difference, Item
 
-if t.TYPE_CHECKING:
-    from ansible_collections.phoenix.webstack.plugins.module_utils._drift.around import Around
-
 TIMEOUT = 5  # seconds
 PAUSE = 0.5  # seconds
 AT_A_TIME = 16
@@ -32,10 +29,10 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
 
 
-def observe_answers(entries: t.Sequence[t.Mapping[str, t.Any]], around: Around) -> t.Iterator[Item]:
+def observe_answers(entries: t.Sequence[t.Mapping[str, t.Any]], *, wait: float) -> t.Iterator[Item]:
     """Ask all URLs at once."""
     with concurrent.futures.ThreadPoolExecutor(max_workers=AT_A_TIME) as pool:
-        deadline = time.monotonic() + around.wait
+        deadline = time.monotonic() + wait
         for entry, found in zip(entries, pool.map(lambda each: _ask_until(each, deadline=deadline), entries)):
             yield Item(key=f"answer:{entry['url']}", wanted="as configured", differences=tuple(found))
 
