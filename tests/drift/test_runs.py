@@ -43,6 +43,7 @@ def test_two_at_once_and_one_that_is_killed(drift: Drift) -> None:
     wanted = {"drift_directory": drift.directory}
     first = drift.story.start("drift", wanted)
     wait_for_lock(drift)
+    first.send(signal.SIGSTOP)  # it would be done before the second has begun
     second = drift.story.play("drift", wanted)
     assert second.code == 75, second.tail
     assert f"Another run of drift is under way ({first.process.pid} since" in second.words
