@@ -14,7 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.module_utils._rebuild import journal
-from ansible_collections.phoenix.webstack.plugins.plugin_utils._drift.outputs import write
+from ansible_collections.phoenix.webstack.plugins.plugin_utils._drift.outputs import prune, write
 from ansible_collections.phoenix.webstack.plugins.plugin_utils._drill import report
 
 ARGUMENTS: dict[str, t.Any] = {
@@ -87,9 +87,7 @@ class ActionModule(ActionBase):
         files = {kind: folder / f"{stem}.{kind}" for kind in ("json", "md")}
         write(files["json"], json.dumps(run, indent=2) + "\n")
         write(files["md"], report.markdown(run))
-        for kind in files:
-            for old in sorted(folder.glob(f"[0-9]*.{kind}"))[:-keep]:
-                old.unlink(missing_ok=True)
+        prune(folder, keep=keep, kinds=files)
         lines = [*report.table(run), "", *(f"  Report: {file}" for file in files.values())]
         Display().display("\n".join(["", *lines, ""]), color=None if run["verdict"] == report.PASSED else "red")
         return {kind: str(file) for kind, file in files.items()}

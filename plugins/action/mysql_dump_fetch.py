@@ -17,6 +17,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.manifest import MANIFEST_FILE, entries_of
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.verify import verify_copy
 
 MIB = 1 << 20
 # What the connection hands over in one answer is held in memory, more than once, while it grows.
@@ -41,7 +42,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         _validation, args = self.validate_argument_spec(ARGUMENTS)
         folder, entries = Path(args["dest"]), entries_of(args["manifest"])
-        lacking = [entry for entry in entries if not is_whole(folder / entry["file"], entry)]
+        lacking = [entry for entry in entries if verify_copy(path=folder / entry["file"], entry=entry)]
         manifest = folder / MANIFEST_FILE
         changed = bool(lacking) or not holds(manifest, args["manifest"])
         if changed and not self._task.check_mode:
@@ -115,17 +116,6 @@ def holds(path: Path, manifest: t.Mapping[str, t.Any]) -> bool:
         return bool(json.loads(path.read_text(encoding="utf-8")) == manifest)
     except (OSError, ValueError):
         return False
-
-
-def is_whole(path: Path, entry: t.Mapping[str, t.Any]) -> bool:
-    """Tell whether a file is here, as the manifest has it."""
-    if not path.is_file() or path.stat().st_size != entry["size"]:
-        return False
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        for piece in iter(lambda: file.read(MIB), b""):
-            digest.update(piece)
-    return digest.hexdigest() == entry["sha256"]
 
 
 def write(path: Path, pieces: t.Iterable[bytes]) -> None:

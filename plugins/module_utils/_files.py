@@ -8,7 +8,9 @@ from __future__ import annotations
 import dataclasses
 import grp
 import hashlib
+import os
 import pwd
+import tempfile
 import typing as t
 from pathlib import Path
 
@@ -37,6 +39,27 @@ class Face:
 def digest_of(content: bytes) -> str:
     """Give the SHA-256 of something as hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
+
+
+def replace_file(path: Path, content: bytes, *, mode: int, owner: tuple[int, int] | None = None) -> None:
+    """Put a file in place in one step, nobody's to read before it is whole; where that fails, the old one stays.
+
+    :arg owner: The numbers of its user and its group; without them it belongs to this process's.
+    :raises OSError: when it could not be written.
+    """
+    handle, name = tempfile.mkstemp(dir=str(path.parent), prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            if owner is not None:
+                os.fchown(file.fileno(), *owner)
+            os.fchmod(file.fileno(), mode)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
 
 
 def look(path: Path, *, folder: bool = False) -> Face:

@@ -181,7 +181,14 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandRunner, ModuleCommandRunner
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
-from ansible_collections.phoenix.webstack.plugins.module_utils._files import FOLDER, Face, digest_of, look, wanted
+from ansible_collections.phoenix.webstack.plugins.module_utils._files import (
+    FOLDER,
+    Face,
+    digest_of,
+    look,
+    replace_file,
+    wanted,
+)
 
 OWNERSHIP: dict[str, t.Any] = {
     "path": {"type": "path", "required": True},
@@ -302,26 +309,11 @@ def put(item: Item) -> None:
     if item.after.digest == FOLDER:
         item.path.mkdir(mode=0o700, exist_ok=True)
     elif item.before.digest != item.after.digest or item.before.link:
-        write(item.path, item.content or b"", item.after)
+        after = item.after
+        replace_file(item.path, item.content or b"", mode=after.mode, owner=(after.uid, after.gid))
         return
     os.chown(item.path, item.after.uid, item.after.gid)
     item.path.chmod(item.after.mode)
-
-
-def write(path: Path, content: bytes, face: Face) -> None:
-    """Put a file in place in one step, nobody's to read before it is whole."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            os.fchown(file.fileno(), face.uid, face.gid)
-            os.fchmod(file.fileno(), face.mode)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def validate(*, runner: CommandRunner, command: str, path: Path, content: bytes) -> None:

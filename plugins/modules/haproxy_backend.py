@@ -343,6 +343,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.balancer
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.client import AdminSocket
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.lease import Leases
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.model import DRAIN, Server, Service
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.options import SERVICE
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.pending import PREPARED
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.plan import NOTHING, Change, Plan, make_plan
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.restore import put_back, restore
@@ -614,30 +615,7 @@ def _lookup(name: str) -> list[str]:
 def argument_spec() -> dict[str, dict[str, t.Any]]:
     """Describe the module's parameters."""
     return {
-        "name": {"type": "str", "required": True},
-        "bind": {"type": "list", "elements": "str", "default": ["*:80"]},
-        "servers": {
-            "type": "list",
-            "elements": "dict",
-            "required": True,
-            "options": {
-                "name": {"type": "str", "required": True},
-                "address": {"type": "str", "required": True},
-                "port": {"type": "int", "required": True},
-                "weight": {"type": "int", "default": 1},
-                "state": {"type": "str", "choices": ["ready", "drain"]},
-            },
-        },
-        "balance": {"type": "str", "default": "roundrobin"},
-        "check_path": {"type": "str", "default": "/healthz"},
-        "check_host": {"type": "str", "default": "localhost"},
-        "check_interval": {"type": "float", "default": 1.0},
-        "check_fall": {"type": "int", "default": 2},
-        "check_rise": {"type": "int", "default": 2},
-        "slowstart": {"type": "float", "default": 0.0},
-        "server_options": {"type": "str", "default": ""},
-        "frontend_options": {"type": "list", "elements": "str", "default": []},
-        "backend_options": {"type": "list", "elements": "str", "default": []},
+        **SERVICE,
         "gate": {"type": "bool", "default": True},
         "gate_path": {"type": "str"},
         "gate_successes": {"type": "int", "default": 3},
@@ -647,9 +625,6 @@ def argument_spec() -> dict[str, dict[str, t.Any]]:
         "gate_hold": {"type": "float", "default": 1.5},
         "drain_timeout": {"type": "float", "default": 30.0},
         "wait_timeout": {"type": "float", "default": 30.0},
-        "config_file": {"type": "path", "default": "/etc/haproxy/haproxy.cfg"},
-        "config_directory": {"type": "path", "default": "/etc/haproxy/conf.d"},
-        "socket": {"type": "path", "default": "/run/haproxy/admin.sock"},
         "unit": {"type": "str", "default": "haproxy"},
         "step": {"type": "str", "choices": list(STEPS), "default": "all"},
         "slice": {"type": "float", "default": 0.0},

@@ -103,32 +103,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import accounts, session
-
-ARGUMENTS: dict[str, dict[str, t.Any]] = {
-    "databases": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "name": {"type": "str", "required": True},
-            "encoding": {"type": "str"},
-            "collation": {"type": "str"},
-        },
-    },
-    "users": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "name": {"type": "str", "required": True},
-            "host": {"type": "str", "default": "localhost"},
-            "socket": {"type": "bool"},
-            "password": {"type": "str", "no_log": True},
-            "privileges": {"type": "dict"},
-        },
-    },
-    "login_unix_socket": {"type": "path"},
-}
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.options import ACCOUNTS as ARGUMENTS
 
 
 def work(*, module: AnsibleModule) -> dict[str, t.Any]:

@@ -100,7 +100,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandRunner, ModuleCommandRunner
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import cli, install, paths, program, setup
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import Settings, choose_accounts
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import from_options
 
 ENABLED = (paths.UNIT, paths.TIMER)
 # What comes in ssh_lifeline_packages.
@@ -119,18 +119,6 @@ def argument_spec() -> dict[str, dict[str, t.Any]]:
         "metrics": {"type": "str", "default": ""},
         "if_ready": {"type": "bool", "default": False},
     }
-
-
-def as_settings(params: t.Mapping[str, t.Any]) -> Settings:
-    """Return the options as the guard's settings."""
-    return Settings(
-        accounts=choose_accounts(params["accounts"]),
-        admin_cidrs=tuple(params["admin_cidrs"]),
-        ports=tuple(params["ports"]),
-        port_thief=params["port_thief"],
-        check_seconds=params["check_seconds"],
-        metrics=params["metrics"],
-    )
 
 
 def describe(files: t.Mapping[Path, str]) -> str:
@@ -154,7 +142,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     if module.params["if_ready"] and not all(shutil.which(name, path=SEARCHED) for name in COMMANDS):
         return {"changed": False, "ready": False}
     runner = ModuleCommandRunner(module=module)
-    settings = as_settings(module.params)
+    settings = from_options(module.params)
     ours = setup.host_files(settings=settings, server=setup.look_at_server(runner=runner))
     wanted = {**program.wanted_files(files=program.sources()), **ours}
     changed = install.differing(wanted)

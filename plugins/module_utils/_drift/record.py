@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import tempfile
 import typing as t
 from pathlib import Path
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._drift.model import Item, digest
+from ansible_collections.phoenix.webstack.plugins.module_utils._files import replace_file
 
 PATH = Path("/var/lib/webstack/applied.json")
 SCHEMA = 1
@@ -63,13 +62,4 @@ def load(path: Path = PATH) -> Record:
 def store(record: Record, path: Path = PATH) -> None:
     """Write the record in one step; it holds digests of secrets, so that root alone may read it."""
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=str(path.parent), prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(record.as_text())
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    replace_file(path, record.as_text().encode(), mode=0o600)

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.options import SERVICE as BALANCER
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.options import ACCOUNTS as DATABASE
+
 POLICY: dict[str, t.Any] = {"type": "str", "choices": ["allow", "deny", "reject"]}
 
 # As the module `files` takes them from its action plugin.
@@ -39,7 +42,7 @@ FIREWALL: dict[str, t.Any] = {
     "ssh_ports": {"type": "list", "elements": "int", "default": []},
     "ssh_admin_cidrs": {"type": "list", "elements": "str", "default": []},
 }
-# Likewise of `ssh_lifeline`,
+# Likewise of `ssh_lifeline`.
 SSH_GUARD: dict[str, t.Any] = {
     "accounts": {"type": "list", "elements": "str", "default": []},
     "admin_cidrs": {"type": "list", "elements": "str", "default": []},
@@ -47,62 +50,6 @@ SSH_GUARD: dict[str, t.Any] = {
     "port_thief": {"type": "str", "choices": ["stop", "report"], "default": "stop"},
     "check_seconds": {"type": "int", "default": 300},
     "metrics": {"type": "str", "default": ""},
-}
-# of `mysql_accounts`,
-DATABASE: dict[str, t.Any] = {
-    "databases": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "name": {"type": "str", "required": True},
-            "encoding": {"type": "str"},
-            "collation": {"type": "str"},
-        },
-    },
-    "users": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "name": {"type": "str", "required": True},
-            "host": {"type": "str", "default": "localhost"},
-            "socket": {"type": "bool"},
-            "password": {"type": "str", "no_log": True},
-            "privileges": {"type": "dict"},
-        },
-    },
-    "login_unix_socket": {"type": "path"},
-}
-# and of `haproxy_backend`.
-BALANCER: dict[str, t.Any] = {
-    "name": {"type": "str", "required": True},
-    "bind": {"type": "list", "elements": "str", "default": ["*:80"]},
-    "servers": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {
-            "name": {"type": "str", "required": True},
-            "address": {"type": "str", "required": True},
-            "port": {"type": "int", "required": True},
-            "weight": {"type": "int", "default": 1},
-            "state": {"type": "str", "choices": ["ready", "drain"]},
-        },
-    },
-    "balance": {"type": "str", "default": "roundrobin"},
-    "check_path": {"type": "str", "default": "/healthz"},
-    "check_host": {"type": "str", "default": "localhost"},
-    "check_interval": {"type": "float", "default": 1.0},
-    "check_fall": {"type": "int", "default": 2},
-    "check_rise": {"type": "int", "default": 2},
-    "slowstart": {"type": "float", "default": 0.0},
-    "server_options": {"type": "str", "default": ""},
-    "frontend_options": {"type": "list", "elements": "str", "default": []},
-    "backend_options": {"type": "list", "elements": "str", "default": []},
-    "config_file": {"type": "path", "default": "/etc/haproxy/haproxy.cfg"},
-    "config_directory": {"type": "path", "default": "/etc/haproxy/conf.d"},
-    "socket": {"type": "path", "default": "/run/haproxy/admin.sock"},
 }
 
 

@@ -17,7 +17,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._drift.model impo
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import install, login, paths, setup
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.daemon import SSHD
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import Settings, choose_accounts
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import from_options
 
 if t.TYPE_CHECKING:
     from ansible_collections.phoenix.webstack.plugins.module_utils._drift.around import Around
@@ -25,14 +25,7 @@ if t.TYPE_CHECKING:
 
 def observe_ssh_guard(params: t.Mapping[str, t.Any], around: Around) -> t.Iterator[Item]:
     """Compare the guard's settings, units and sshd's drop-in with what is wanted; its program is watched."""
-    settings = Settings(
-        accounts=choose_accounts(params["accounts"]),
-        admin_cidrs=tuple(params["admin_cidrs"]),
-        ports=tuple(params["ports"]),
-        port_thief=params["port_thief"],
-        check_seconds=params["check_seconds"],
-        metrics=params["metrics"],
-    )
+    settings = from_options(params)
     try:
         server = setup.look_at_server(runner=around.runner)
     except WebstackError as error:

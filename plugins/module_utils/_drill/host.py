@@ -15,11 +15,11 @@ import pathlib
 import pwd
 import re
 import shutil
-import tempfile
 import typing as t
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandRunner
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
+from ansible_collections.phoenix.webstack.plugins.module_utils._files import replace_file
 
 SCHEMA = "phoenix.webstack.drill-host/1"
 # `rc` (removed, configuration left) counts as there: its configuration has to go as well.
@@ -138,12 +138,7 @@ class ScratchHost:
             return False
         noted = {"schema": SCHEMA, "packages": sorted(self._packages())}
         self._claim.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=str(self._claim.parent), prefix=f".{self._claim.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(noted, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        pathlib.Path(temporary).replace(self._claim)
+        replace_file(self._claim, json.dumps(noted).encode(), mode=0o600)
         return True
 
     def make_bare(self) -> dict[str, list[str]]:

@@ -63,6 +63,18 @@ def choose_accounts(named: t.Sequence[str], *, file: Path = paths.SETTINGS) -> t
         return ("root",)
 
 
+def from_options(params: t.Mapping[str, t.Any]) -> Settings:
+    """Return the settings that the options of the module `ssh_lifeline` ask for."""
+    return Settings(
+        accounts=choose_accounts(params["accounts"]),
+        admin_cidrs=tuple(params["admin_cidrs"]),
+        ports=tuple(params["ports"]),
+        port_thief=params["port_thief"],
+        check_seconds=params["check_seconds"],
+        metrics=params["metrics"],
+    )
+
+
 def parse_settings(text: str) -> Settings:
     """Read the file's text.
 

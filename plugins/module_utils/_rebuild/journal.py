@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import pathlib
-import tempfile
 import typing as t
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
+from ansible_collections.phoenix.webstack.plugins.module_utils._files import replace_file
 
 SCHEMA = "phoenix.webstack.rebuild/1"
 Run = dict[str, t.Any]
@@ -53,16 +52,7 @@ def load(path: pathlib.Path) -> Run:
 def save(path: pathlib.Path, text: str) -> None:
     """Write a file of the journal's folder atomically, readable by its owner alone."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        pathlib.Path(temporary).replace(path)
-    except BaseException:
-        pathlib.Path(temporary).unlink()
-        raise
+    replace_file(path, text.encode(), mode=0o600)
 
 
 def begin(earlier: Run, *, host: str, address: str, moment: str, facts: t.Mapping[str, t.Any]) -> Run:

@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import typing as t
 from pathlib import Path
 from xml.etree import ElementTree
 
+from ansible_collections.phoenix.webstack.plugins.module_utils._files import replace_file
 from ansible_collections.phoenix.webstack.plugins.plugin_utils._drift.report import CLEAN, CORRECTED
 
 Report = t.Mapping[str, t.Any]
@@ -23,22 +22,12 @@ def write(path: Path, text: str, *, mode: int = 0o640) -> None:
     :raises OSError: when it could not be written.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).chmod(mode)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    replace_file(path, text.encode(errors="replace"), mode=mode)
 
 
-def prune(folder: Path, *, keep: int) -> None:
-    """Remove the oldest reports; their names are times."""
-    for kind in ("json", "html"):
+def prune(folder: Path, *, keep: int, kinds: t.Iterable[str] = ("json", "html")) -> None:
+    """Remove the oldest reports of each kind; their names are times."""
+    for kind in kinds:
         for path in sorted(folder.glob(f"[0-9]*.{kind}"))[:-keep]:
             path.unlink(missing_ok=True)
 
