@@ -9,12 +9,17 @@ import contextlib
 import socket
 import typing as t
 
-from ansible_collections.phoenix.webstack.plugins.module_utils._drift.model import EXTRA, Difference, Item
+from ansible_collections.phoenix.webstack.plugins.module_utils._drift.model import DRIFT, EXTRA, Difference, Item
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy import parse, validate
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.client import AdminSocket
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.model import Server, Service
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.observe import observe
-from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.plan import NOTHING, UNCHANGED, make_plan
+from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.plan import (
+    NOTHING,
+    REMOVED,
+    UNCHANGED,
+    make_plan,
+)
 from ansible_collections.phoenix.webstack.plugins.module_utils._haproxy.store import Store
 
 if t.TYPE_CHECKING:
@@ -46,7 +51,12 @@ def observe_balancer(params: t.Mapping[str, t.Any], _around: Around) -> t.Iterat
         pending=store.pending(),
     )
     found = [
-        Difference(f"Not as wanted: {change}", key=f"balancer:{service.name}/{change.name}")
+        # A server that is in no file of ours was added by somebody else.
+        Difference(
+            f"Not as wanted: {change}",
+            EXTRA if change.kind == REMOVED and not change.in_file else DRIFT,
+            key=f"balancer:{service.name}/{change.name}",
+        )
         for change in plan.changes
         if change.kind != UNCHANGED
     ]
