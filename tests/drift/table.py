@@ -308,6 +308,13 @@ ROUNDS: list[list[Row]] = [
             {"balancer:web/web-02:admin": "drift"},
             undo=haproxy("set server web/web-02 state ready"),
         ),
+        Row(
+            "server added at runtime",
+            "lb-01",
+            haproxy("add server web/other 192.0.2.9:80"),
+            {"balancer:web/other": "extra"},
+            mended=True,
+        ),
         Row("service masked", "web-01", "systemctl mask --now nginx", {"unit:nginx.service": "drift"}, mended=True),
         Row(
             "rule denied for a network",

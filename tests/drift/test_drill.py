@@ -78,7 +78,8 @@ def drill(drift: Drift) -> Iterator[Drills]:
     entry.write_text(yaml.safe_dump({"drill": {"hosts": {SPARE: {"ansible_host": story.address(SPARE)}}}}))
     tables = story.query("web-02", "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'sakila'")
     if tables.strip() == "0":
-        story.load_sample("web-02")
+        for clone in ("web-01", "web-02"):
+            story.load_sample(clone)
     story.play("back_up_database", {"back_up_hosts": "web-02"}).require_success()
     yield drill
     entry.unlink()

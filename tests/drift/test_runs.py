@@ -14,6 +14,7 @@ import jsonschema
 import pytest
 
 from tests.drift.playbook import HOSTS, ROOT, Drift
+from tests.drift.table import haproxy
 
 CANARY = "canary-5f1e0c"
 SCHEMA = json.loads((ROOT / "docs" / "drift-report.schema.json").read_text(encoding="utf-8"))
@@ -96,6 +97,68 @@ def test_ssh_only_looks_at_nothing_else(drift: Drift) -> None:
         assert drift.found()["web-01"] == {"ufw:allow 9999/tcp": "extra"}
     finally:
         drift.hand("web-01", "apt-mark unhold nginx; ufw --force delete allow 9999/tcp || true")
+
+
+def test_the_last_server_that_users_are_served_by_is_left_alone(drift: Drift) -> None:
+    drift.hand("lb-01", haproxy("set server web/web-02 state drain"))
+    drift.hand("web-01", "chmod 0600 /etc/nginx/nginx.conf; ufw allow 9999/tcp")
+    try:
+        run = drift("correct")
+        assert run.code == 16, run.tail
+        assert "nginx is not corrected: web-01 is the only server that users are served by" in run.words
+        # The firewall and the guard of SSH cost nobody a server.
+        assert drift.found(outcome="open")["web-01"] == {"file:/etc/nginx/nginx.conf": "drift"}
+        assert drift.found(outcome="corrected")["web-01"] == {"ufw:allow 9999/tcp": "extra"}
+    finally:
+        drift.hand("lb-01", haproxy("set server web/web-02 state ready"))
+    corrected = drift("correct")
+    assert drift.found(outcome="open")["web-01"] == {}, corrected.tail
+
+
+def test_a_host_that_does_not_get_well_is_the_last_that_is_touched(drift: Drift) -> None:
+    for host in ("web-01", "web-02"):
+        drift.hand(host, "chmod 0600 /etc/nginx/nginx.conf")
+    drift.hand("web-01", "systemctl stop app.socket app.service")
+    try:
+        run = drift("correct")
+        assert run.code == 18, run.tail
+        assert "web-01 is not healthy after nginx corrected it; no other host was touched" in run.words
+        assert drift.hand("web-02", "stat --format=%a /etc/nginx/nginx.conf").strip() == "600"
+    finally:
+        drift.hand("web-01", "systemctl start app.socket app.service")
+    corrected = drift("correct")
+    assert drift.found(outcome="open") == {host: {} for host in HOSTS}, corrected.tail
+
+
+def test_what_comes_back_again_and_again_is_corrected_no_more(drift: Drift) -> None:
+    for _time in range(3):
+        drift.hand("web-02", "ufw allow 9998/tcp")
+        assert drift("correct").code == 16
+        assert drift.found(outcome="corrected")["web-02"] == {"ufw:allow 9998/tcp": "extra"}
+    drift.hand("web-02", "ufw allow 9998/tcp")
+    try:
+        run = drift("correct")
+        assert drift.found(outcome="open")["web-02"] == {"ufw:allow 9998/tcp": "flapping"}, run.tail
+        assert "9998" in drift.hand("web-02", "ufw status")
+    finally:
+        drift.hand("web-02", "ufw delete allow 9998/tcp")
+    assert drift().code == 0
+
+
+def test_a_dump_that_is_old_or_damaged_is_told(drift: Drift) -> None:
+    folder = "/var/backups/webstack/mysql"
+    try:
+        drift.story.play("back_up_database", {"back_up_hosts": "web-02"}).require_success()
+        run = drift()
+        assert (run.code, drift.found()["web-02"]) == (0, {}), run.tail
+        drift.hand("web-02", f'sed -i \'s/\\("snapshot_at": "\\)[0-9]*/\\12020/\' {folder}/*/manifest.json')
+        run = drift()
+        assert (run.code, drift.found()["web-02"]) == (16, {"dump": "probe"}), run.tail
+        drift.hand("web-02", f"truncate --size=-1 {folder}/*/*.schema.sql.zst")
+        run = drift()
+        assert sorted(key[:5] for key in drift.found()["web-02"]) == ["dump", "dump:"], run.tail
+    finally:
+        drift.hand("web-02", f"rm -rf {folder}/*")
 
 
 def test_a_host_that_nobody_gets_in_to_hides_no_other(drift: Drift) -> None:
