@@ -133,7 +133,9 @@ class Switch:
 
     def prepare(self, *, socket: str | None, set_path: Path) -> None:
         """Lay down the journal and the objects of both sides, durably."""
-        shutil.rmtree(self._directory, ignore_errors=True)
+        # What an earlier switch has left would be taken for this one's.
+        if self._directory.exists():
+            shutil.rmtree(self._directory)
         files.ensure_private_directory(self._directory)
         for name, entry in self._databases.items():
             for part in entry["parts"]:
