@@ -108,7 +108,9 @@ about:
   type: list
   elements: str
 data:
-  description: A digest of everything in each database of O(compare) that exists.
+  description: >-
+    Digests of everything in each database of O(compare) that exists: of its C(content), and of its C(form), as the servers of one
+    C(series) print it.
   returned: success
   type: dict
 applied:

@@ -118,8 +118,11 @@ def observe_backups(params: t.Mapping[str, t.Any], _around: Around) -> t.Iterato
     yield Item(key="dump", differences=tuple(found))
 
 
-def data_digests(names: t.Sequence[str]) -> dict[str, str]:
-    """Return a digest of each database's structure and rows; nothing where there is no server."""
+def data_digests(names: t.Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return digests of each database's ``content`` and ``form``, and the ``series`` of the server that printed it.
+
+    Nothing where there is no server.
+    """
     if not names or session.is_absent(login_unix_socket=None):
         return {}
     connection = session.connect(login_unix_socket=None)
@@ -129,8 +132,13 @@ def data_digests(names: t.Sequence[str]) -> dict[str, str]:
         there = catalog.existing_databases(session=connection)
         databases = [catalog.read_database(session=connection, name=name) for name in names if name in there]
         sums = checksum.sum_databases(sessions=[connection], databases=databases)
-        return {
-            each.name: digest(describe.describe_database(database=each, sums=sums[each.name])) for each in databases
-        }
+        series = "{0} {1[0]}.{1[1]}".format(connection.server.engine, connection.server.series)
+        return {each.name: digests(database=each, sums=sums[each.name], series=series) for each in databases}
     finally:
         connection.close()
+
+
+def digests(*, database: catalog.Database, sums: dict[str, checksum.TableSum], series: str) -> dict[str, str]:
+    """Return what clones are compared by."""
+    described = describe.comparable(describe.describe_database(database=database, sums=sums))
+    return {"series": series, **{part: digest(each) for part, each in described.items()}}

@@ -31,6 +31,22 @@ def describe_database(*, database: Database, sums: dict[str, TableSum]) -> Descr
     }
 
 
+def comparable(description: Description) -> dict[str, t.Any]:
+    """What two servers can be held against each other by, without what each estimates for itself (sizes).
+
+    :returns: ``content``, which is the same on any server, and ``form``, which is printed in each series' own words;
+        see `differences`.
+    """
+    tables, objects = description["tables"], description["objects"]
+    return {
+        "content": {
+            "tables": {name: [each["rows"], each["checksum"]] for name, each in tables.items()},
+            "objects": {kind: sorted(found) if kind == "views" else found for kind, found in objects.items()},
+        },
+        "form": {"tables": {name: each["structure"] for name, each in tables.items()}, "views": objects["views"]},
+    }
+
+
 def differences(
     *,
     expected: Description,

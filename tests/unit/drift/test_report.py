@@ -106,13 +106,21 @@ def test_what_comes_back_three_times_in_a_row_is_flapping() -> None:
 
 
 def test_clones_that_differ_are_told_of_each_or_of_the_odd_one() -> None:
-    def clones(**digests: str) -> dict[str, list[str]]:
-        made = report(*(Host(name, looks=[look(data={"shop": digest})]) for name, digest in digests.items()))
-        return {host["name"]: [each["id"] for each in host["findings"]] for host in made["hosts"]}
+    assert clones(a="10 1 1", b="10 1 1") == {"a": [], "b": []}
+    assert clones(a="10 1 1", b="10 2 1") == {"a": ["data:shop"], "b": ["data:shop"]}
+    assert clones(a="10 1 1", b="10 1 2", c="10 1 1") == {"a": [], "b": ["data:shop"], "c": []}
 
-    assert clones(a="1", b="1") == {"a": [], "b": []}
-    assert clones(a="1", b="2") == {"a": ["data:shop"], "b": ["data:shop"]}
-    assert clones(a="1", b="2", c="1") == {"a": [], "b": ["data:shop"], "c": []}
+
+def test_clones_on_other_releases_are_compared_by_what_these_have_in_common() -> None:
+    assert clones(a="10 1 1", b="11 1 2") == {"a": [], "b": []}
+    assert clones(a="10 1 1", b="11 2 2") == {"a": ["data:shop"], "b": ["data:shop"]}
+
+
+def clones(**digests: str) -> dict[str, list[str]]:
+    """What is found on clones whose data has this series, content and form."""
+    data = {name: dict(zip(("series", "content", "form"), each.split(), strict=True)) for name, each in digests.items()}
+    made = report(*(Host(name, looks=[look(data={"shop": each})]) for name, each in data.items()))
+    return {host["name"]: [each["id"] for each in host["findings"]] for host in made["hosts"]}
 
 
 def test_the_history_comes_back_as_it_was(tmp_path: Path) -> None:
