@@ -9,7 +9,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.phoenix.webstack.plugins.module_utils._rebuild import plan
+from ansible_collections.phoenix.webstack.plugins.module_utils._rebuild import method, plan
 
 ARGUMENTS: dict[str, t.Any] = {
     "asked": {"type": "dict", "required": True},
@@ -19,6 +19,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "balancers": {"type": "dict", "required": True},
     "engine": {"type": "str", "required": True},
     "http_port": {"type": "int", "required": True},
+    "method": {"type": "str", "default": method.AUTO, "choices": list(method.METHODS)},
 }
 
 
@@ -44,11 +45,18 @@ class ActionModule(ActionBase):
         problems += plan.problems_of_target(
             asked, target=target, source=sources.get(source or ""), engine=args["engine"], http_port=args["http_port"]
         )
+        choice = method.Choice(method="", reason="")
+        if not problems and source:
+            waiting = plan.waiting_databases(asked, target=target)
+            choice = method.choose(args["method"], source=sources[source], target=target, databases=waiting)
+            problems += choice.problems if waiting else []
         result.update(changed=False, problems=problems)
         if problems:
             result.update(failed=True, msg=plan.listed(problems))
             return result
-        made = plan.make_plan(asked, target=target, source=source, balancers=balancers, http_port=args["http_port"])
+        made = plan.make_plan(
+            asked, target=target, source=source, choice=choice, balancers=balancers, http_port=args["http_port"]
+        )
         lines = plan.describe(
             made, fingerprint=trusted["host_key"]["fingerprint"], trusted_by=trusted["host_key"]["kind"]
         )

@@ -56,6 +56,13 @@ options:
         on and is not touched. Accounts that views and routines belong to need not exist. Check mode skips it.
     type: bool
     default: false
+  method:
+    description:
+      - The kind of dump that may be restored; another one is refused. V(auto) takes what there is.
+      - A physical dump takes the place of the whole server, and not everybody wants that by accident.
+    type: str
+    default: auto
+    choices: [auto, logical, physical]
   replace:
     description:
       - Names of databases that hold data and are to be replaced by those of the dump. Their data is kept.
@@ -181,6 +188,7 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "path": {"type": "path", "required": True},
     "databases": {"type": "list", "elements": "str", "default": []},
     "drill": {"type": "bool", "default": False},
+    "method": {"type": "str", "default": "auto", "choices": ["auto", *manifests.METHODS]},
     "replace": {"type": "list", "elements": "str", "default": []},
     "workers": {"type": "int", "default": 2},
     "lock_timeout": {"type": "int", "default": 30},
@@ -202,6 +210,7 @@ def work(*, module: AnsibleModule) -> dict[str, t.Any]:
         replace=tuple(dict.fromkeys(module.params["replace"])),
         workers=max(1, module.params["workers"]),
         lock_timeout=max(1, module.params["lock_timeout"]),
+        method=None if module.params["method"] == "auto" else module.params["method"],
     )
     connect = functools.partial(session.connect, login_unix_socket=module.params["login_unix_socket"])
     bare = session.is_absent(login_unix_socket=module.params["login_unix_socket"]) or shutil.which("zstd") is None

@@ -44,6 +44,13 @@ options:
     description: The port at which the replacement will serve.
     type: int
     required: true
+  method:
+    description:
+      - How the data is brought. V(physical) copies the files of the survivor's server, V(logical) dumps text.
+      - V(auto) copies wherever nothing speaks against it; the plan says what it chose and why.
+    type: str
+    default: auto
+    choices: [auto, logical, physical]
 """
 
 EXAMPLES = r"""

@@ -56,8 +56,11 @@ probe:
       description: The server's C(engine) (empty where none is installed), C(version), and whether it is C(running).
       type: dict
     databases:
-      description: Schemas of users, each with C(bytes) and C(empty).
+      description: Schemas of users, each with C(bytes), C(empty), and C(innodb_only) where no table is of another engine.
       type: dict
+    data_directory_mounted:
+      description: Whether the data directory is a file system of its own.
+      type: bool
     restored:
       description: Schemas that this collection restored and proved, each with the dump it came from.
       type: dict
@@ -66,6 +69,9 @@ probe:
       type: dict
     can_dump:
       description: Whether it has what a dump needs beside the database server.
+      type: bool
+    can_copy:
+      description: Whether it has what a copy of the server's files needs.
       type: bool
     listeners:
       description: TCP ports that are listened on, each with the name of the process.
@@ -96,14 +102,18 @@ def main() -> None:
     try:
         if not probe.wait_for_restore(states, seconds=module.params["patience"]):
             module.fail_json(msg="A restore that was started before is still at work there. Wait for it and run again.")
+        server = probe.database_server(runner=runner, unix_socket=module.params["unix_socket"])
+        data_directory = pathlib.Path(module.params["data_directory"])
         found = {
             "os": probe.parse_os_release(pathlib.Path("/etc/os-release").read_text(encoding="utf-8")),
             "disk_free_bytes": probe.free_bytes("/var/lib"),
-            "database_server": probe.database_server(runner=runner, unix_socket=module.params["unix_socket"]),
-            "databases": probe.databases(pathlib.Path(module.params["data_directory"])),
+            "database_server": server,
+            "databases": probe.databases(data_directory),
+            "data_directory_mounted": data_directory.is_mount(),
             "restored": probe.restores(states, state="restored"),
             "cut_off": probe.restores(states, state="loading"),
             "can_dump": probe.can_dump(),
+            "can_copy": probe.can_copy(server["engine"]),
             "listeners": probe.parse_listeners(runner.run(["ss", "-Hltnp"]).stdout),
         }
     except WebstackError as error:

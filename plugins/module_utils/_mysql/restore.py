@@ -50,7 +50,7 @@ class RestoreOptions:
 
     No ``databases`` means all of the dump. ``replace`` names the databases whose data may be put aside; ``workers``
     is how many clients load and read at the same time, and ``lock_timeout`` how many seconds the switch waits for
-    whoever uses the tables.
+    whoever uses the tables. ``method`` is the one that the dump has to have, if any.
     """
 
     path: Path
@@ -61,6 +61,7 @@ class RestoreOptions:
     replace: tuple[str, ...] = ()
     workers: int = 2
     lock_timeout: int = 30
+    method: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,10 +147,20 @@ def read_set(*, options: RestoreOptions) -> manifests.Manifest:
             ],
         )
     try:
-        return manifests.read_manifest(directory=path)
+        manifest = manifests.read_manifest(directory=path)
     except WebstackError as error:
         refuse(options=options, problems=[f"{error.message} {_ANOTHER_DUMP}"])
         raise  # for the type checker: refuse never returns
+    if options.method not in (None, manifest["method"]):
+        refuse(
+            options=options,
+            problems=[
+                f"{path} is a {manifest['method']} dump, and a {options.method} one was asked for "
+                f"(mysql_restore_method={options.method}). Choose another dump, or leave it to the dump: "
+                "mysql_restore_method=auto.",
+            ],
+        )
+    return manifest
 
 
 def _judge(

@@ -14,6 +14,8 @@ import ipaddress
 import re
 import typing as t
 
+from ansible_collections.phoenix.webstack.plugins.module_utils._rebuild import method as methods
+
 Probe = t.Mapping[str, t.Any]
 Balancer = t.Mapping[str, t.Any]
 
@@ -42,7 +44,7 @@ class Asked(t.NamedTuple):
 
 
 class Plan(t.NamedTuple):
-    """What a rebuild will do. ``source`` is None where no data has to be moved any more."""
+    """What a rebuild will do. ``source`` is None where no data has to be moved any more; then ``method`` is empty."""
 
     host: str
     old_address: str | None
@@ -50,6 +52,8 @@ class Plan(t.NamedTuple):
     url: str
     source: str | None
     databases: t.Sequence[str]
+    method: str
+    method_reason: str
     balancers: t.Sequence[str]
 
 
@@ -257,14 +261,25 @@ def _problems_of_data(asked: Asked, *, target: Probe, source: Probe, engine: str
     return problems
 
 
+def waiting_databases(asked: Asked, *, target: Probe) -> list[str]:
+    """The databases that have to be brought: all but those that are in place and proven."""
+    in_place = [name for name in target["restored"] if not target["databases"].get(name, {"empty": True})["empty"]]
+    return [name for name in asked.databases if name not in in_place]
+
+
 def make_plan(
-    asked: Asked, *, target: Probe, source: str | None, balancers: t.Mapping[str, Balancer], http_port: int
+    asked: Asked,
+    *,
+    target: Probe,
+    source: str | None,
+    choice: methods.Choice,
+    balancers: t.Mapping[str, Balancer],
+    http_port: int,
 ) -> Plan:
     """The plan of a request that has no problem; nothing is moved where the data is in place and proven."""
     known = old_addresses(host=asked.host, balancers=balancers)
     others = [address for address in known if address != asked.service_address]
-    in_place = [name for name in target["restored"] if not target["databases"].get(name, {"empty": True})["empty"]]
-    waiting = [name for name in asked.databases if name not in in_place]
+    waiting = waiting_databases(asked, target=target)
     return Plan(
         host=asked.host,
         old_address=others[0] if others else None,
@@ -272,23 +287,27 @@ def make_plan(
         url=f"http://{_in_url(asked.service_address)}:{http_port}",
         source=source if waiting else None,
         databases=waiting,
+        method=choice.method if waiting else "",
+        method_reason=choice.reason if waiting else "",
         balancers=list(balancers),
     )
 
 
 def describe(plan: Plan, *, fingerprint: str, trusted_by: str) -> list[str]:
     """The plan as lines for a terminal."""
-    data = (
-        f"dump of {', '.join(plan.databases)} taken on {plan.source}, restored and proven table by table"
-        if plan.source
-        else "in place and proven by an earlier run; no data is moved"
-    )
+    data = ["  data       in place and proven by an earlier run; no data is moved"]
+    if plan.source:
+        what = "copy of the server's files" if plan.method == methods.PHYSICAL else "dump as text"
+        data = [
+            f"  data       {', '.join(plan.databases)} from {plan.source}, restored and proven table by table",
+            f"  method     {plan.method}, a {what} ({plan.method_reason})",
+        ]
     return [
         f"Plan: rebuild {plan.host}",
         f"  address    {plan.old_address or 'unchanged'} → {plan.address}",
         f"  host key   {fingerprint} (trusted by: {trusted_by})",
         "  provision  ufw with SSH open, database server, app, nginx",
-        f"  data       {data}",
+        *data,
         f"  balancers  {', '.join(plan.balancers)}: repointed after {plan.host} has answered its deep health check",
     ]
 

@@ -27,6 +27,8 @@ SYSTEM_SCHEMAS = frozenset({"mysql", "sys", "performance_schema", "information_s
 PAUSE_SECONDS = 0.5
 # MySQL keeps its own folders beside the schemas'.
 SYSTEM_FOLDERS = re.compile(r"^#|^\.")
+# Where tables of other engines than InnoDB keep their rows: MyISAM, Aria, CSV, Archive.
+OTHER_ENGINES = frozenset({".MYD", ".MAD", ".CSV", ".ARZ"})
 LISTENER = re.compile(r'^\S+\s+\d+\s+\d+\s+\S+:(?P<port>\d+)\s+\S+(?:\s+users:\(\("(?P<process>[^"]+)")?', re.MULTILINE)
 
 
@@ -47,7 +49,7 @@ def schema_name(folder: str) -> str:
 
 
 def databases(data_directory: pathlib.Path) -> dict[str, dict[str, t.Any]]:
-    """Schemas of users in a data directory, with their size in bytes and whether they hold anything."""
+    """Schemas of users in a data directory: their size in bytes, whether they hold anything, and only InnoDB tables."""
     found = {}
     folders = sorted(data_directory.iterdir()) if data_directory.is_dir() else []
     for folder in folders:
@@ -55,7 +57,11 @@ def databases(data_directory: pathlib.Path) -> dict[str, dict[str, t.Any]]:
         if not folder.is_dir() or name in SYSTEM_SCHEMAS or SYSTEM_FOLDERS.match(folder.name):
             continue
         sizes = {each.name: each.stat().st_size for each in folder.iterdir() if each.name != "db.opt"}
-        found[name] = {"bytes": sum(sizes.values()), "empty": not sizes}
+        found[name] = {
+            "bytes": sum(sizes.values()),
+            "empty": not sizes,
+            "innodb_only": not any(pathlib.PurePath(each).suffix in OTHER_ENGINES for each in sizes),
+        }
     return found
 
 
@@ -87,6 +93,11 @@ def _try_shared_lock(stream: t.BinaryIO) -> bool:
 def can_dump() -> bool:
     """Whether the host has what a dump needs beside its database server."""
     return shutil.which("zstd") is not None and importlib.util.find_spec("pymysql") is not None
+
+
+def can_copy(engine: str) -> bool:
+    """Whether the host has what a copy of its server's files needs; MySQL brings that itself."""
+    return engine == "mysql" or shutil.which("mariadb-backup") is not None
 
 
 def restores(state_directory: pathlib.Path, *, state: str) -> dict[str, str]:

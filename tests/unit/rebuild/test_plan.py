@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.phoenix.webstack.plugins.module_utils._rebuild import plan
+from ansible_collections.phoenix.webstack.plugins.module_utils._rebuild import method, plan
 
 OLD, NEW = "192.0.2.11", "192.0.2.21"
 
@@ -49,6 +49,12 @@ def survivor(**changes: t.Any) -> dict[str, t.Any]:
             **changes,
         }
     )
+
+
+def make_plan(request: plan.Asked, target: dict[str, t.Any]) -> plan.Plan:
+    choice = method.Choice("physical", "same on both")
+    balancers = {"lb-01": balancer()}
+    return plan.make_plan(request, target=target, source="web-02", choice=choice, balancers=balancers, http_port=80)
 
 
 def test_a_good_request_has_no_problem() -> None:
@@ -168,9 +174,7 @@ def test_data_that_this_collection_restored_is_no_obstacle() -> None:
 def test_the_remains_of_a_restore_that_was_cut_off_are_no_obstacle_and_no_data() -> None:
     remains = {"databases": {"shop": {"bytes": 9, "empty": False}}, "cut_off": {"shop": "dump-1"}}
     assert problems_of_target(**remains) == []
-    made = plan.make_plan(
-        asked(), target=probe(**remains), source="web-02", balancers={"lb-01": balancer()}, http_port=80
-    )
+    made = make_plan(asked(), probe(**remains))
     assert (made.source, made.databases) == ("web-02", ["shop"])
 
 
@@ -185,11 +189,19 @@ def test_the_engine_and_its_age_must_fit() -> None:
 def test_the_plan_moves_only_what_is_not_in_place() -> None:
     request = asked(databases=["shop", "blog", "dropped"])
     restored = probe(restored={"shop": "d", "dropped": "d"}, databases={"shop": {"bytes": 9, "empty": False}})
-    made = plan.make_plan(request, target=restored, source="web-02", balancers={"lb-01": balancer()}, http_port=80)
+    made = make_plan(request, restored)
     assert (made.old_address, made.address, made.source, made.databases) == (OLD, NEW, "web-02", ["blog", "dropped"])
     assert made.url == f"http://{NEW}:80"
-    again = plan.make_plan(asked(), target=restored, source="web-02", balancers={"lb-01": balancer()}, http_port=80)
-    assert again.source is None
+    again = make_plan(asked(), restored)
+    assert (again.source, again.method) == (None, "")
+
+
+def test_the_plan_says_how_the_data_comes_and_why() -> None:
+    lines = plan.describe(make_plan(asked(), probe()), fingerprint="SHA256:x", trusted_by="key")
+    assert "  method     physical, a copy of the server's files (same on both)" in lines
+    in_place = probe(restored={"shop": "d"}, databases={"shop": {"bytes": 9, "empty": False}})
+    lines = plan.describe(make_plan(asked(), in_place), fingerprint="SHA256:x", trusted_by="key")
+    assert not any("method" in line for line in lines)
 
 
 def test_the_service_counts_only_at_the_new_address() -> None:

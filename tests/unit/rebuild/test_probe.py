@@ -25,14 +25,16 @@ def test_the_listeners() -> None:
 
 
 def test_databases_show_without_a_server(tmp_path: pathlib.Path) -> None:
-    for folder in ("mysql", "sys", "performance_schema", "#innodb_redo", ".cache", "shop@002dold", "empty"):
+    for folder in ("mysql", "sys", "performance_schema", "#innodb_redo", ".cache", "shop@002dold", "empty", "mixed"):
         (tmp_path / folder).mkdir()
     (tmp_path / "empty" / "db.opt").write_text("x", encoding="utf-8")
+    (tmp_path / "mixed" / "log.MYD").write_bytes(b"12")
     (tmp_path / "shop@002dold" / "orders.ibd").write_bytes(b"12345")
     (tmp_path / "ibdata1").write_bytes(b"not a folder")
     assert probe.databases(tmp_path) == {
-        "empty": {"bytes": 0, "empty": True},
-        "shop-old": {"bytes": 5, "empty": False},
+        "empty": {"bytes": 0, "empty": True, "innodb_only": True},
+        "mixed": {"bytes": 2, "empty": False, "innodb_only": False},
+        "shop-old": {"bytes": 5, "empty": False, "innodb_only": True},
     }
     assert probe.databases(tmp_path / "absent") == {}
 
