@@ -109,8 +109,8 @@ about:
   elements: str
 data:
   description: >-
-    Digests of everything in each database of O(compare) that exists: of its C(content), and of its C(form), as the servers of one
-    C(series) print it.
+    Digests of everything in each database of O(compare) that exists: of its C(content), and of its C(form), as the
+    servers of one C(series) print it.
   returned: success
   type: dict
 applied:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: job_wait
-short_description: Wait on the host for a task in the background
+short_description: Wait on the host for a task in the background, and show how far it is
 version_added: "0.2.0"
 description:
   - Waits for a task that was started with C(async) and C(poll=0), and returns what it returned.
   - Waits on the host, in one call, and goes on the moment the task is done. M(ansible.builtin.async_status) is a call
     for each look, and finds the end of the task with the next of them.
+  - Where the task leaves its progress in a file, a line with it is shown after each O(seconds).
 author:
   - The phoenix.webstack maintainers (@phoenix-webstack)
 attributes:
@@ -31,12 +32,19 @@ options:
     description: Where the task leaves its result, as the task that started it has returned it.
     type: path
     required: true
-  seconds:
+  progress_file:
     description:
-      - How long one call waits at most, lest a connection without traffic is taken for dead. Call it again where
-        RV(finished) is false.
+      - Where the task writes how far it is, as JSON with C(phase), C(done), C(total) (both in bytes) and C(seconds).
+      - M(phoenix.webstack.mysql_restore) does, in C(.progress.json) of its state directory.
+    type: path
+  seconds:
+    description: How long one call on the host waits at most, lest a connection without traffic is taken for dead.
     type: int
-    default: 30
+    default: 5
+  timeout:
+    description: How many seconds to wait in all. After them the module fails, and the task goes on.
+    type: int
+    default: 1800
 seealso:
   - module: ansible.builtin.async_status
 """
@@ -52,15 +60,11 @@ EXAMPLES = r"""
 - name: Wait for it
   phoenix.webstack.job_wait:
     results_file: "{{ job.results_file }}"
-  register: installed
-  until: installed.finished
-  retries: 20
-  delay: 0
 """
 
 RETURN = r"""
 finished:
-  description: Whether the task is done. Then all that it returned is here as well, and the module fails if it failed.
+  description: Whether the task is done. All that it returned is here as well, and the module fails if it failed.
   returned: always
   type: bool
 """
@@ -97,10 +101,26 @@ def wait(*, path: Path, seconds: float) -> dict[str, t.Any] | None:
         time.sleep(PAUSE)
 
 
+def read_progress(path: str | None) -> dict[str, t.Any] | None:
+    """Read how far the task is, where it tells."""
+    try:
+        file = Path(path or "")
+        progress = dict(json.loads(file.read_text(encoding="utf-8")))
+        age = time.time() - file.stat().st_mtime
+    except (OSError, ValueError):  # not begun yet, or done by now
+        return None
+    return {**progress, "seconds": progress["seconds"] + round(max(0.0, age), 1)}
+
+
 def main() -> None:
-    """Run the module."""
+    """Wait for a while; whoever called asks again, until the task is done."""
     module = AnsibleModule(
-        argument_spec={"results_file": {"type": "path", "required": True}, "seconds": {"type": "int", "default": 30}},
+        argument_spec={
+            "results_file": {"type": "path", "required": True},
+            "progress_file": {"type": "path"},
+            "seconds": {"type": "int", "default": 5},
+            "timeout": {"type": "int", "default": 1800},
+        },
         supports_check_mode=True,
     )
     path = Path(module.params["results_file"])
@@ -109,7 +129,7 @@ def main() -> None:
     except OSError as error:
         module.fail_json(msg=f"There is no task in the background that writes to {path}: {error}", finished=True)
     if result is None:
-        module.exit_json(changed=False, finished=False)
+        module.exit_json(changed=False, finished=False, progress=read_progress(module.params["progress_file"]))
     else:
         result.pop("invocation", None)
         if result.pop("failed", False):

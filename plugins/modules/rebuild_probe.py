@@ -56,7 +56,7 @@ probe:
       description: The server's C(engine) (empty where none is installed), C(version), and whether it is C(running).
       type: dict
     databases:
-      description: Schemas of users, each with C(bytes), C(empty), and C(innodb_only) where no table is of another engine.
+      description: Schemas of users, each with C(bytes), C(empty), and C(innodb_only) (no table of another engine).
       type: dict
     data_directory_mounted:
       description: Whether the data directory is a file system of its own.

@@ -132,7 +132,7 @@ def data_digests(names: t.Sequence[str]) -> dict[str, dict[str, str]]:
         there = catalog.existing_databases(session=connection)
         databases = [catalog.read_database(session=connection, name=name) for name in names if name in there]
         sums = checksum.sum_databases(sessions=[connection], databases=databases)
-        series = "{0} {1[0]}.{1[1]}".format(connection.server.engine, connection.server.series)
+        series = "{} {}.{}".format(connection.server.engine, *connection.server.series)
         return {each.name: digests(database=each, sums=sums[each.name], series=series) for each in databases}
     finally:
         connection.close()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -15,6 +16,7 @@ if t.TYPE_CHECKING:
     from pathlib import Path
 
 _INTERVAL = 0.5
+_MIB = 1 << 20
 
 
 class Progress:
@@ -42,9 +44,30 @@ class Progress:
     def advance(self, count: int) -> None:
         """So many bytes more are done; safe to be called by several threads."""
         with self._guard:
-            self._done += count
-            if self._clock() - self._written >= _INTERVAL:
-                self._write()
+            self._tell(self._done + count)
+
+    @contextlib.contextmanager
+    def following(self, position: t.Callable[[], int]) -> t.Iterator[None]:
+        """Ask again and again how many bytes are done, for as long as the block lasts."""
+        over = threading.Event()
+
+        def follow() -> None:
+            while not over.wait(_INTERVAL):
+                with self._guard:
+                    self._tell(position())
+
+        thread = threading.Thread(target=follow, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _tell(self, done: int) -> None:
+        self._done = done
+        if self._clock() - self._written >= _INTERVAL:
+            self._write()
 
     def _write(self) -> None:
         self._written = self._clock()
@@ -61,3 +84,13 @@ class Progress:
     def end(self) -> None:
         """Leave nothing behind."""
         self._path.unlink(missing_ok=True)
+
+
+def describe(progress: t.Mapping[str, t.Any]) -> str:
+    """One line for people: ``load shop: 512 of 1024 MiB (50 %), 35 MiB/s``."""
+    done, total, seconds = progress["done"], progress["total"], progress["seconds"]
+    if not total:
+        return f"{progress['phase']}, for {seconds:.0f} s"
+    rate = f", {done / _MIB / seconds:.0f} MiB/s" if seconds >= 1 else ""
+    share = min(100, 100 * done // total)  # a total may be the server's own estimate
+    return f"{progress['phase']}: {done / _MIB:.0f} of {total / _MIB:.0f} MiB ({share} %){rate}"

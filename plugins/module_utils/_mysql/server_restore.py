@@ -11,6 +11,7 @@ had come (`resume`).
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -152,7 +153,9 @@ class ServerRestore:
             argv = ["tar", "--extract", "--file=-", f"--directory={self._incoming}", "--no-same-owner"]
         with (self._options.path / entry["file"]).open("rb") as source:
             zstd = verify.start_zstd(source=source)
-            done = subprocess.run(argv, check=False, stdin=zstd.stdout, capture_output=True, text=True)
+            # zstd reads by the same open file: where that stands is how far it is.
+            with self._progress.following(lambda: os.lseek(source.fileno(), 0, os.SEEK_CUR)):
+                done = subprocess.run(argv, check=False, stdin=zstd.stdout, capture_output=True, text=True)
             code = zstd.wait()
         if done.returncode or code:
             raise WebstackError(f"The copy could not be unpacked: {done.stderr.strip()[-300:] or f'exit code {code}'}.")

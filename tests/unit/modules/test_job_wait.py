@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import threading
 import time
 from pathlib import Path
@@ -40,3 +42,16 @@ def test_the_wait_ends_without_it(tmp_path: Path) -> None:
 def test_a_task_that_never_was(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         job_wait.wait(path=tmp_path / "job", seconds=30)
+
+
+def test_progress_is_as_old_as_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "progress.json"
+    assert job_wait.read_progress(str(path)) is None
+    path.write_text(json.dumps({"phase": "load shop", "done": 1, "total": 2, "seconds": 1.5}))
+    os.utime(path, (time.time() - 3, time.time() - 3))
+    progress = job_wait.read_progress(str(path))
+    assert progress is not None
+    assert 4.5 <= progress["seconds"] < 14.5
+    path.write_text('{"pha')
+    assert job_wait.read_progress(str(path)) is None
+    assert job_wait.read_progress(None) is None
