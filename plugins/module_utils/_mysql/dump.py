@@ -304,15 +304,21 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "LC_ALL": "C", "LANGUAGE": "C"}
 
 
+def binlog_status(*, session: Session) -> tuple[t.Any, ...]:
+    """File, position, and the databases that are in the binary log alone or are left out; empty where there is none."""
+    modern = session.server.engine == "mysql" and session.server.series >= (8, 2)
+    rows = session.rows("SHOW BINARY LOG STATUS" if modern else "SHOW MASTER STATUS")
+    return rows[0] if rows else ()
+
+
 def binlog_position(*, session: Session) -> dict[str, str | int] | None:
     """Where the binary log stands, or nothing where the server keeps none."""
-    engine, series = session.server.engine, session.server.series
-    modern = engine == "mysql" and series >= (8, 2)
-    rows = session.rows("SHOW BINARY LOG STATUS" if modern else "SHOW MASTER STATUS")
-    if not rows:
+    status = binlog_status(session=session)
+    if not status:
         return None
-    gtid = session.rows("SELECT @@GLOBAL.gtid_binlog_pos")[0][0] if engine == "mariadb" else rows[0][4]
-    return {"file": str(rows[0][0]), "position": int(rows[0][1]), "gtid": str(gtid or "").replace("\n", "")}
+    mariadb = session.server.engine == "mariadb"
+    gtid = session.rows("SELECT @@GLOBAL.gtid_binlog_pos")[0][0] if mariadb else status[4]
+    return {"file": str(status[0]), "position": int(status[1]), "gtid": str(gtid or "").replace("\n", "")}
 
 
 def hold_writers(*, session: Session, timeout: int) -> None:

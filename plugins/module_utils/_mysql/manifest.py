@@ -18,6 +18,9 @@ PARTIAL_SUFFIX = ".partial"
 LOGICAL, PHYSICAL = METHODS = ("logical", "physical")
 # The file of a physical set.
 SERVER_FILE = "server.zst"
+# What came after a dump is described like a physical set: one file for all of the server.
+CHANGES = "changes"
+CHANGES_FILE = "binlog.zst"
 # The parts of a database in the order in which they are loaded.
 SCHEMA_PART, DATA_PART, ROUTINES_PART, VIEWS_PART = PARTS = ("schema", "data", "routines", "views")
 
@@ -113,16 +116,33 @@ def read_manifest(*, directory: Path) -> Manifest:
 
     :raises WebstackError: It is missing, unreadable or damaged; the message says which and what to do.
     """
+    return parse_manifest(text=_read(directory), origin=str(directory / MANIFEST_FILE))
+
+
+def read_json(*, directory: Path) -> Manifest:
+    """Read a manifest without a schema of its own.
+
+    :raises WebstackError: It is missing, unreadable, or no JSON object.
+    """
+    try:
+        found = json.loads(_read(directory))
+    except ValueError as error:
+        raise WebstackError(f"{directory / MANIFEST_FILE} is damaged: it is no JSON ({error}).") from error
+    if not isinstance(found, dict):
+        raise WebstackError(f"{directory / MANIFEST_FILE} is damaged: it is no JSON object.")
+    return found
+
+
+def _read(directory: Path) -> str:
     path = directory / MANIFEST_FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise WebstackError(
             f"{directory} has no {MANIFEST_FILE}: it is no dump set, or only a part of one.",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise WebstackError(f"{path} cannot be read: {error}.") from error
-    return parse_manifest(text=text, origin=str(path))
 
 
 def is_partial(directory: Path) -> bool:
@@ -158,7 +178,7 @@ def files_of(manifest: Manifest) -> list[str]:
 
 def entries_of(manifest: Manifest) -> list[dict[str, t.Any]]:
     """The files of a set beside the manifest, each with its ``file`` (name), ``size`` in bytes and ``sha256``."""
-    server = [manifest["server"]] if manifest["method"] == PHYSICAL else []
+    server = [manifest["server"]] if manifest["method"] in (PHYSICAL, CHANGES) else []
     return [*server, *(entry for each in manifest["databases"].values() for entry in each["files"])]
 
 

@@ -120,6 +120,9 @@ def judge_target(
     is_this_dump = state is not None and state["dump_id"] == dump_id
     if target is None or target.is_empty:
         return Verdict(action=DONE if is_this_dump and holds_nothing and target is not None else LOAD)
+    # What a replay that failed has left was never anybody's; it is kept all the same.
+    if state is not None and state["state"] == states.REPLAYING:
+        return Verdict(action=REPLACE)
     if is_this_dump:
         return Verdict(action=DONE)
     if replace:

@@ -16,6 +16,8 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import fil
 SCHEMA = "phoenix.webstack.restore/1"
 LOADING = "loading"
 RESTORED = "restored"
+# In between: a dump was restored, and what came after it is being replayed.
+REPLAYING = "replaying"
 
 RestoreState = t.Dict[str, t.Any]  # noqa: UP006 -- evaluated at run time, Python 3.8 on hosts
 

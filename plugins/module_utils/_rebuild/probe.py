@@ -100,16 +100,16 @@ def can_copy(engine: str) -> bool:
     return engine == "mysql" or shutil.which("mariadb-backup") is not None
 
 
-def restores(state_directory: pathlib.Path, *, state: str) -> dict[str, str]:
+def restores(state_directory: pathlib.Path, *states: str) -> dict[str, str]:
     """Schemas that ``mysql_restore`` worked on here, with the dump they came from.
 
-    :arg state: ``restored`` for those that are whole and proven, ``loading`` for what a restore that was
-        cut off has left: the next one clears it, and nothing else.
+    :arg states: ``restored`` for those that are whole and proven, ``loading`` and ``replaying`` for what a restore
+        that was cut off has left: the next one clears it, or puts it aside, and nothing else.
     """
     found = {}
     for file in sorted(state_directory.glob("*.json")) if state_directory.is_dir() else []:
         noted = json.loads(file.read_text(encoding="utf-8"))
-        if noted.get("state") == state:
+        if noted.get("state") in states:
             found[noted["database"]] = noted["dump_id"]
             if "incoming" in noted:  # what is loaded beside a database is ours as well
                 found[noted["incoming"]] = noted["dump_id"]

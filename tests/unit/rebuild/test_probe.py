@@ -44,9 +44,9 @@ def test_only_a_proven_restore_counts(tmp_path: pathlib.Path) -> None:
         beside = {"incoming": f"{name}__incoming"} if state == "loading" else {}
         content = {"database": name, "state": state, "dump_id": "d1", **beside}
         (tmp_path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
-    assert probe.restores(tmp_path, state="restored") == {"shop": "d1"}
-    assert probe.restores(tmp_path, state="loading") == {"blog": "d1", "blog__incoming": "d1"}
-    assert probe.restores(tmp_path / "absent", state="restored") == {}
+    assert probe.restores(tmp_path, "restored") == {"shop": "d1"}
+    assert probe.restores(tmp_path, "loading") == {"blog": "d1", "blog__incoming": "d1"}
+    assert probe.restores(tmp_path / "absent", "restored") == {}
 
 
 def test_a_restore_that_goes_on_is_waited_for(tmp_path: pathlib.Path) -> None:
