@@ -6,6 +6,7 @@ needs it. Each station prepares those before it, so that a single test can be ru
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import signal
 import sys
@@ -59,9 +60,17 @@ def story() -> Iterator[Story]:
     told = new_story(f"e2e-{checkout}", log=log)
     try:
         told.begin(HOSTS)
+        keep_binary_log(told)
         yield told
     finally:
         told.end()
+
+
+def keep_binary_log(story: Story) -> None:
+    """Have the survivor keep one, which MariaDB does not by itself."""
+    path = Path(story.inventory, "host_vars", "web-02", "database.yml")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("mysql_settings:\n  log_bin: binlog\n", encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +101,26 @@ def clones(story: Story, dump: Path) -> Run:
 def rebuilt(story: Story, clones: Run) -> Rebuilt:
     """web-01 locked out as in the outage, and rebuilt on the spare machine while users go on."""
     assert clones.code == 0
-    return lose_and_rebuild(story)
+    with writing_after_the_dump(story):
+        return lose_and_rebuild(story)
+
+
+WRITE_LATER = """
+count() { ls -d /var/backups/webstack/mysql/*Z-web-02 2>/dev/null | wc -l; }
+before=$(count)
+while [ "$(count)" -eq "$before" ]; do sleep 0.05; done
+mariadb sakila -e "INSERT INTO actor (first_name, last_name) VALUES ('WRITTEN', 'LATER'); COMMIT;
+  UPDATE film SET title = 'WRITTEN LATER' WHERE film_id = 7; COMMIT"
+"""
+
+
+@contextlib.contextmanager
+def writing_after_the_dump(story: Story) -> Iterator[None]:
+    """Write to the survivor as soon as its next dump is there, and so behind it."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        written = pool.submit(story.hand, "web-02", "timeout", "120", "sh", "-c", WRITE_LATER)
+        yield
+        written.result()
 
 
 # -- what must not change --------------------------------------------------------------

@@ -53,6 +53,13 @@ def test_checksums_are_equal(story: Story) -> None:
         assert held[0][part] == held[1][part]
 
 
+def test_what_was_written_after_the_dump_is_there(story: Story, rebuilt: Rebuilt) -> None:
+    assert story.query("web-01", "SELECT COUNT(*) FROM sakila.actor WHERE last_name = 'LATER'") == "1"
+    assert rebuilt.report["method"] == "physical"
+    assert rebuilt.report["data_as_of"] == rebuilt.report["changes"]["until"]
+    assert "binary log replayed up to" in rebuilt.run.output
+
+
 def test_old_address_is_nowhere_on_the_balancer(story: Story, rebuilt: Rebuilt) -> None:
     assert story.balancer_knows(rebuilt.old_address) == []
     assert len(story.balancer_knows(rebuilt.new_address)) >= 2, "in a file and in the running HAProxy"

@@ -17,7 +17,8 @@ def summarise(run: Run) -> dict[str, t.Any]:
         ``rpo_seconds`` (age of the data when the balancer was repointed; null where no dump was taken),
         and the run's own facts.
     """
-    dump = run.get("dump") or {}
+    dump, changes = run.get("dump") or {}, run.get("changes") or {}
+    data_as_of = changes.get("until") or dump.get("snapshot_at")
     repointed = next((phase["started_at"] for phase in run["phases"] if phase["name"] == "repoint"), run["finished_at"])
     return {
         "schema": run["schema"],
@@ -30,9 +31,11 @@ def summarise(run: Run) -> dict[str, t.Any]:
         "started_at": run["started_at"],
         "finished_at": run["finished_at"],
         "rto_seconds": seconds_between(run["started_at"], run["finished_at"]),
-        "rpo_seconds": seconds_between(dump["snapshot_at"], repointed) if dump else None,
-        "data_as_of": dump.get("snapshot_at"),
+        "rpo_seconds": seconds_between(data_as_of, repointed) if dump else None,
+        "data_as_of": data_as_of,
         "dump": dump.get("id"),
+        "method": run.get("method"),
+        "changes": run.get("changes"),
         "proof": run.get("proof"),
         "phases": run["phases"],
     }
@@ -48,13 +51,16 @@ def facts(summary: t.Mapping[str, t.Any]) -> list[tuple[str, str]]:
         ("Age of the data (RPO)", _age(summary)),
         (
             "Proof",
-            f"{proof['tables']} tables, {proof['rows']} rows equal to the dump's manifest"
+            f"{proof['tables']} tables, {proof['rows']} rows equal to the source's at that moment"
             if proof
             else "restored and proven by an earlier run",
         ),
         ("Address", f"{address['old']} → {address['new']}" if address["old"] else f"{address['new']} (unchanged)"),
         ("Host key", f"{key.get('fingerprint', 'unknown')} (trusted by: {key.get('kind', 'unknown')})"),
-        ("Data from", summary["source"] or "in place since an earlier run"),
+        (
+            "Data from",
+            f"{summary['source']} ({summary['method']})" if summary["source"] else "in place since an earlier run",
+        ),
         ("Balancers", ", ".join(summary["balancers"])),
     ]
 
@@ -88,4 +94,8 @@ def _duration(seconds: float) -> str:
 def _age(summary: t.Mapping[str, t.Any]) -> str:
     if summary["rpo_seconds"] is None:
         return "not measured: no dump was taken in this run"
-    return f"{_duration(summary['rpo_seconds'])} when the balancer was repointed (snapshot of {summary['data_as_of']})"
+    changes = summary["changes"] or {}
+    how = "binary log replayed up to" if "until" in changes else "snapshot of"
+    why = f"; nothing later, since {changes['reason']}" if "reason" in changes else ""
+    moment = f"{how} {summary['data_as_of']}{why}"
+    return f"{_duration(summary['rpo_seconds'])} when the balancer was repointed ({moment})"

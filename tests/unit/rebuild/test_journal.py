@@ -54,8 +54,21 @@ def test_the_report_tells_rto_and_rpo() -> None:
     assert (summary["rto_seconds"], summary["rpo_seconds"], summary["data_as_of"]) == (23.5, 15, moment(5))
     text = "\n".join(report.table(summary))
     assert "Recovery time (RTO)    23.5 s" in text
-    assert "16 tables, 47271 rows equal to the dump's manifest" in text
+    assert "16 tables, 47271 rows equal to the source's at that moment" in text
     assert "| provision | 2026-01-02T03:04:02.000Z | 10.0 s |" in report.markdown(summary)
+
+
+def test_what_was_replayed_makes_the_data_younger() -> None:
+    summary = report.summarise({**finished(), "changes": {"until": moment(9), "tables": 16, "rows": 47272}})
+    assert (summary["rpo_seconds"], summary["data_as_of"]) == (11, moment(9))
+    assert f"(binary log replayed up to {moment(9)})" in "\n".join(report.table(summary))
+
+
+def test_the_report_says_why_nothing_was_replayed() -> None:
+    summary = report.summarise({**finished(), "changes": {"reason": "web-02 keeps no binary log (log_bin)"}})
+    assert summary["rpo_seconds"] == 15
+    said = f"(snapshot of {moment(5)}; nothing later, since web-02 keeps no binary log (log_bin))"
+    assert said in "\n".join(report.table(summary))
 
 
 def test_without_a_dump_the_report_says_so() -> None:
