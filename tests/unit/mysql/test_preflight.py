@@ -63,6 +63,12 @@ def test_a_load_that_was_cut_off_says_nothing_about_the_live_data() -> None:
     assert judge(database("orders"), {**LOADING, "before": restored}).action == preflight.DONE
 
 
+@pytest.mark.parametrize("dump_id", ["old", "new"])
+def test_what_a_failed_replay_has_left_is_put_aside_and_never_taken_for_done(dump_id: str) -> None:
+    replaying = {"state": "replaying", "dump_id": dump_id}
+    assert judge(database("orders"), replaying) == preflight.Verdict(action=preflight.REPLACE)
+
+
 @pytest.mark.parametrize("state", [None, LOADING, {"state": "restored", "dump_id": "old"}])
 def test_data_is_put_aside_only_by_its_name(state: t.Any) -> None:
     assert judge(database("orders"), state, replace=True) == preflight.Verdict(action=preflight.REPLACE)
