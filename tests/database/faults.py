@@ -23,6 +23,7 @@ from tests.database import stand as stands
 from tests.database.stand import STATE, Answer, Stand, wait_for
 
 DATADIR = "/var/lib/mysql"
+INCOMING = f"{DATADIR}.incoming"
 SMALL_DISK = 1024  # MiB, in memory
 RESTORE = "phoenix.webstack.mysql_restore"
 # A table that takes seconds to load and has indexes that wait, and one of each kind that a switch has to carry along.
@@ -69,6 +70,7 @@ class Trial:
     """A host whose live data differs from a dump that lies on it."""
 
     stand: Stand
+    method: str = "logical"
     dump: str = ""
     live: dict[str, Any] = field(default_factory=dict)
     dumped: dict[str, Any] = field(default_factory=dict)
@@ -80,7 +82,7 @@ class Trial:
         self.stand.sql("SET GLOBAL log_bin_trust_function_creators = 1; " + SHOP + double * self.doublings)
         self.stand.sql(f"USE shop; {FUNCTION}")
         self.stand.sql(f"USE shop; {OBJECTS}")
-        answer = self.stand.module("phoenix.webstack.mysql_dump", databases=["shop"])
+        answer = self.stand.module("phoenix.webstack.mysql_dump", databases=["shop"], method=self.method)
         expect(not answer.failed, f"the dump failed: {answer.message}")
         self.dump = answer.result["dump"]["path"]
         self.dumped = self.stand.sums("shop")
@@ -106,11 +108,17 @@ class Trial:
 
     def reach(self, phase: str) -> None:
         """Wait until the restore is in a phase."""
-        wait_for(lambda: self.stand.phase() == phase, what=f"the phase {phase}")
+        told = f"grep --quiet --no-messages '\"phase\": \"{phase}' {STATE}/.progress.json"
+        self.stand.hand("timeout", "120", "sh", "-c", f"until {told}; do sleep 0.005; done")
 
     def pid(self) -> str:
         """The process of the restore."""
         return self.stand.hand("cat", f"{STATE}/.lock")
+
+    def running_pid(self) -> str:
+        """The same, once there is one."""
+        self.reach("prove")
+        return self.pid()
 
     def check_untouched(self) -> None:
         """The live data is what it was."""
@@ -140,6 +148,34 @@ class Trial:
     def databases(self) -> list[str]:
         """The databases of the server."""
         return self.stand.sql("SHOW DATABASES").split()
+
+
+class CopyTrial(Trial):
+    """The same with a copy of the whole server's files."""
+
+    def prepare(self) -> None:
+        """See `Trial.prepare`; what other faults have left would be copied too."""
+        for name in self.databases():
+            if name.startswith(("shop", "sakila")):
+                self.stand.sql(f"DROP DATABASE `{name}`")
+        super().prepare()
+
+    def reset(self) -> None:
+        """See `Trial.reset`."""
+        self.stand.hand("sh", "-c", f"umount {INCOMING} 2>/dev/null; rm -rf {INCOMING} {DATADIR}.before_*")
+        super().reset()
+
+    def go_back(self) -> None:
+        """Let the server run from the kept directory again, as the documentation says."""
+        kept = self.stand.hand("sh", "-c", f"ls -d {DATADIR}.before_*").split()
+        expect(len(kept) == 1, f"kept are {kept}")
+        self.stand.hand("systemctl", "stop", self.stand.service)
+        self.stand.hand("sh", "-c", f"rm -rf {DATADIR} && mv {kept[0]} {DATADIR}")
+        self.stand.restart_server()
+        self.stand.hand("rm", "-rf", STATE)  # which tells of the data that was just removed
+        self.check_untouched()
+        left = self.stand.hand("sh", "-c", f"ls -d {INCOMING} {DATADIR}.before_* 2>/dev/null || true").split()
+        expect(not left, f"left behind: {left}")
 
 
 def expect(condition: bool, message: str) -> None:
@@ -323,10 +359,10 @@ def release(trial: Trial, holder: subprocess.Popen[bytes]) -> None:
     holder.wait(timeout=30)
 
 
-def twice(trial: Trial) -> str:
+def twice(trial: Trial, phase: str = "load") -> str:
     """Start a second restore beside the first."""
     process = trial.begin()
-    trial.reach("load")
+    trial.reach(phase)
     second = trial.stand.module(RESTORE, **trial.arguments())
     expect("Another restore is running" in second.message, second.message)
     trial.stand.hand("kill", "-9", trial.pid())
@@ -362,6 +398,66 @@ def changing_source(trial: Trial) -> str:
     return failed(answer)
 
 
+def kill_swapping(trial: Trial) -> str:
+    """Kill the run while it swaps the data directories: the next run finishes that, or puts the old one back."""
+    process = trial.begin()
+    journal = f"while ! test -e {STATE}/.server.json; do sleep 0.01; done; kill -9 {trial.running_pid()}"
+    trial.stand.hand("timeout", "120", "sh", "-c", journal)
+    answer = trial.stand.end(process)
+    resumed = trial.stand.module(RESTORE, **trial.arguments(replace=[]))
+    now = trial.stand.sums("shop")
+    expect(now in (trial.live, trial.dumped), f"neither the old nor the new data: {difference(trial.live, now)}")
+    if now == trial.dumped:
+        expect(not resumed.failed, resumed.message)
+        trial.go_back()
+    return f"{answer.message} {resumed.result.get('restore', {}).get('resumed', resumed.message)}"
+
+
+def kill_prover(trial: Trial) -> str:
+    """Kill the server that proves the copy."""
+    process = trial.begin()
+    trial.reach("prove")
+    trial.stand.hand("sh", "-c", f"until pkill -9 -f '[d]atadir={INCOMING}'; do sleep 0.01; done")
+    return failed(trial.stand.end(process))
+
+
+def kill_live_server(trial: Trial) -> str:
+    """Kill the live server while the copy is unpacked beside it: that has nothing to do with it."""
+    process = trial.begin()
+    trial.reach("unpack")
+    trial.stand.hand("sh", "-c", "kill -9 $(pidof mariadbd mysqld)")
+    answer = trial.stand.end(process)
+    trial.stand.restart_server()
+    if not answer.failed:
+        trial.go_back()
+    return answer.message or "it went on"
+
+
+def no_room_to_unpack(trial: Trial) -> str:
+    """Let the copy have a disk that is too small for it, which nobody could know before."""
+    trial.stand.hand("mkdir", INCOMING)
+    trial.stand.hand("mount", "-t", "tmpfs", "-o", "size=20M", "tmpfs", INCOMING)
+    try:
+        return failed(trial.stand.module(RESTORE, **trial.arguments()))
+    finally:
+        trial.stand.hand("umount", INCOMING)
+        trial.stand.hand("rm", "-rf", INCOMING)
+
+
+def no_start(trial: Trial) -> str:
+    """Have a server that starts on its old data alone: it must be put back."""
+    unit = f"/run/systemd/system/{trial.stand.service}.service.d"
+    trial.stand.hand("touch", f"{DATADIR}/of-old")
+    text = f"[Service]\nExecStartPre=/usr/bin/test -e {DATADIR}/of-old\n"
+    trial.stand.hand("sh", "-c", f"mkdir -p {unit} && cat > {unit}/old.conf && systemctl daemon-reload", stdin=text)
+    try:
+        answer = trial.stand.module(RESTORE, **trial.arguments())
+    finally:
+        trial.stand.hand("sh", "-c", f"rm -r {unit} {DATADIR}/of-old; systemctl daemon-reload")
+    expect("and runs on what it had before" in answer.message, answer.message)
+    return failed(answer)
+
+
 def failed(answer: Answer) -> str:
     """The message of a run that must have failed."""
     expect(answer.failed, f"the run did not fail: {answer.result}")
@@ -385,13 +481,25 @@ FAULTS: dict[str, Callable[[Trial], str]] = {
     "wrong_credentials": wrong_credentials,
     "changing_source": changing_source,
 }
+# The same for a copy of the whole server.
+COPY_FAULTS: dict[str, Callable[[Trial], str]] = {
+    "copy_kill_unpacking": lambda trial: kill_run(trial, "unpack"),
+    "copy_kill_preparing": lambda trial: kill_run(trial, "prepare"),
+    "copy_kill_proving": lambda trial: kill_run(trial, "prove"),
+    "copy_kill_swapping": kill_swapping,
+    "copy_kill_prover": kill_prover,
+    "copy_kill_live_server": kill_live_server,
+    "copy_no_room": no_room_to_unpack,
+    "copy_no_start": no_start,
+    "copy_twice": lambda trial: twice(trial, phase="unpack"),
+}
 
 
 def run(trial: Trial, name: str) -> bool:
     """Let one fault strike, and check what must hold; tell how it went."""
     begun = time.monotonic()
     try:
-        message = FAULTS[name](trial)
+        message = {**FAULTS, **COPY_FAULTS}[name](trial)
         trial.check_untouched()
         trial.check_second_run()
     except Exception as error:  # noqa: BLE001 -- whatever it was, the next fault is tried too
@@ -410,16 +518,23 @@ def main(arguments: list[str]) -> int:
     """Run the faults on a lab of one host."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--system", default="12", choices=sorted(stands.IMAGES))
-    parser.add_argument("--fault", default=",".join(FAULTS), help="some of: %(default)s")
+    parser.add_argument("--fault", default=",".join([*FAULTS, *COPY_FAULTS]), help="some of: %(default)s")
     parser.add_argument("--lab", default="restore-faults")
     parser.add_argument("--doublings", type=int, default=18, help="the large table has two to this power rows")
     parser.add_argument("--keep", action="store_true", help="leave the lab up")
     options = parser.parse_args(arguments)
     (stand,) = stands.start_all(options.lab, hosts=["web-01"], system=options.system)
     try:
-        trial = Trial(stand=stand, doublings=options.doublings)
-        trial.prepare()
-        held = [run(trial, name) for name in options.fault.split(",")]
+        held = []
+        wanted = options.fault.split(",")
+        for trial, faults in (
+            (Trial(stand=stand, doublings=options.doublings), FAULTS),
+            (CopyTrial(stand=stand, doublings=options.doublings, method="physical"), COPY_FAULTS),
+        ):
+            names = [name for name in wanted if name in faults]
+            if names:
+                trial.prepare()
+            held += [run(trial, name) for name in names]
     finally:
         if not options.keep:
             stands.labs.down(stand.lab)

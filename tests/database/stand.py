@@ -131,11 +131,6 @@ class Stand:
         """Whether the server answers."""
         return self.lab.podman.attempt("exec", self.lab.container(self.host), "mysqladmin", "ping").returncode == 0
 
-    def phase(self) -> str:
-        """The phase of a restore that is under way; empty where none is."""
-        shown = self.lab.podman.attempt("exec", self.lab.container(self.host), "cat", f"{STATE}/.progress.json")
-        return str(json.loads(shown.stdout)["phase"]).split()[0] if shown.returncode == 0 and shown.stdout else ""
-
     def sums(self, *databases: str) -> dict[str, Any]:
         """Rows, checksums and objects of some databases."""
         answer = self.module("phoenix.webstack.mysql_checksum_info", databases=list(databases))
