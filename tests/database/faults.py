@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import subprocess
 import sys
 import time
@@ -108,7 +109,7 @@ class Trial:
 
     def reach(self, phase: str) -> None:
         """Wait until the restore is in a phase."""
-        told = f"grep --quiet --no-messages '\"phase\": \"{phase}' {STATE}/.progress.json"
+        told = f'grep --quiet --no-messages \'"phase": "{phase}\' {STATE}/.progress.json'
         self.stand.hand("timeout", "120", "sh", "-c", f"until {told}; do sleep 0.005; done")
 
     def pid(self) -> str:
@@ -398,12 +399,26 @@ def changing_source(trial: Trial) -> str:
     return failed(answer)
 
 
-def kill_swapping(trial: Trial) -> str:
-    """Kill the run while it swaps the data directories: the next run finishes that, or puts the old one back."""
+# How far the swap of the data directories has come, as the shell sees it.
+SWAPS = {
+    "begun": f"test -e {STATE}/.server.json",
+    "done": f"test -e {STATE}/.server.json && ! test -e {INCOMING}",
+}
+
+
+def kill_swapping(trial: Trial, moment: str) -> str:
+    """Kill the run while it swaps the data directories: the next run finishes that, or puts the old one back.
+
+    The moment between the two renames is too short to be met: it is made by hand.
+    """
     process = trial.begin()
-    journal = f"while ! test -e {STATE}/.server.json; do sleep 0.01; done; kill -9 {trial.running_pid()}"
+    reached = SWAPS["begun" if moment == "between" else moment]
+    journal = f"until {reached}; do :; done; kill -9 {trial.running_pid()}"
     trial.stand.hand("timeout", "120", "sh", "-c", journal)
     answer = trial.stand.end(process)
+    if moment == "between":
+        kept = json.loads(trial.stand.hand("cat", f"{STATE}/.server.json"))["kept"]
+        trial.stand.hand("sh", "-c", f"systemctl stop {trial.stand.service}; mv {DATADIR} {kept}")
     resumed = trial.stand.module(RESTORE, **trial.arguments(replace=[]))
     now = trial.stand.sums("shop")
     expect(now in (trial.live, trial.dumped), f"neither the old nor the new data: {difference(trial.live, now)}")
@@ -486,7 +501,9 @@ COPY_FAULTS: dict[str, Callable[[Trial], str]] = {
     "copy_kill_unpacking": lambda trial: kill_run(trial, "unpack"),
     "copy_kill_preparing": lambda trial: kill_run(trial, "prepare"),
     "copy_kill_proving": lambda trial: kill_run(trial, "prove"),
-    "copy_kill_swapping": kill_swapping,
+    "copy_kill_swapping": lambda trial: kill_swapping(trial, "begun"),
+    "copy_kill_between": lambda trial: kill_swapping(trial, "between"),
+    "copy_kill_swapped": lambda trial: kill_swapping(trial, "done"),
     "copy_kill_prover": kill_prover,
     "copy_kill_live_server": kill_live_server,
     "copy_no_room": no_room_to_unpack,

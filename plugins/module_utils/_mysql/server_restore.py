@@ -156,6 +156,8 @@ class ServerRestore:
             # zstd reads by the same open file: where that stands is how far it is.
             with self._progress.following(lambda: os.lseek(source.fileno(), 0, os.SEEK_CUR)):
                 done = subprocess.run(argv, check=False, stdin=zstd.stdout, capture_output=True, text=True)
+            # Where the other end of this pipe stayed open, zstd would wait for a reader that is gone.
+            t.cast("t.IO[bytes]", zstd.stdout).close()
             code = zstd.wait()
         if done.returncode or code:
             raise WebstackError(f"The copy could not be unpacked: {done.stderr.strip()[-300:] or f'exit code {code}'}.")
