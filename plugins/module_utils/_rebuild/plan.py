@@ -44,7 +44,7 @@ class Asked(t.NamedTuple):
 
 
 class Plan(t.NamedTuple):
-    """What a rebuild will do. ``source`` is None where no data has to be moved any more; then ``method`` is empty."""
+    """What a rebuild will do. ``source``, ``method`` and its reason are None where no data has to be moved any more."""
 
     host: str
     old_address: str | None
@@ -52,8 +52,8 @@ class Plan(t.NamedTuple):
     url: str
     source: str | None
     databases: t.Sequence[str]
-    method: str
-    method_reason: str
+    method: str | None
+    method_reason: str | None
     balancers: t.Sequence[str]
 
 
@@ -287,8 +287,8 @@ def make_plan(
         url=f"http://{_in_url(asked.service_address)}:{http_port}",
         source=source if waiting else None,
         databases=waiting,
-        method=choice.method if waiting else "",
-        method_reason=choice.reason if waiting else "",
+        method=choice.method if waiting else None,
+        method_reason=choice.reason if waiting else None,
         balancers=list(balancers),
     )
 

@@ -18,7 +18,7 @@ def summarise(run: Run) -> dict[str, t.Any]:
         and the run's own facts.
     """
     dump, changes = run.get("dump") or {}, run.get("changes") or {}
-    data_as_of = changes.get("until") or dump.get("snapshot_at")
+    data_as_of: str | None = changes.get("until") or dump.get("snapshot_at")
     repointed = next((phase["started_at"] for phase in run["phases"] if phase["name"] == "repoint"), run["finished_at"])
     return {
         "schema": run["schema"],
@@ -31,7 +31,7 @@ def summarise(run: Run) -> dict[str, t.Any]:
         "started_at": run["started_at"],
         "finished_at": run["finished_at"],
         "rto_seconds": seconds_between(run["started_at"], run["finished_at"]),
-        "rpo_seconds": seconds_between(data_as_of, repointed) if dump else None,
+        "rpo_seconds": seconds_between(data_as_of, repointed) if data_as_of else None,
         "data_as_of": data_as_of,
         "dump": dump.get("id"),
         "method": run.get("method"),

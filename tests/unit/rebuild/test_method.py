@@ -62,11 +62,11 @@ def test_what_a_cut_off_restore_has_left_does_not_count() -> None:
     ],
 )
 def test_text_is_taken_where_something_does(source: dict[str, t.Any], target: dict[str, t.Any], said: str) -> None:
-    both = {"source": shown(**{"databases": {"shop": database()}, **source}), "target": shown(**target)}
-    auto = choose(**both)
+    survivor, replacement = shown(**{"databases": {"shop": database()}, **source}), shown(**target)
+    auto = choose(source=survivor, target=replacement)
     assert auto.method == "logical"
     assert auto.reason.startswith(f"since {said}")
-    (problem,) = choose("physical", **both).problems
+    (problem,) = choose("physical", source=survivor, target=replacement).problems
     assert problem.startswith(f"A physical copy was asked for (mysql_restore_method=physical), but {said}")
 
 

@@ -193,7 +193,7 @@ def test_the_plan_moves_only_what_is_not_in_place() -> None:
     assert (made.old_address, made.address, made.source, made.databases) == (OLD, NEW, "web-02", ["blog", "dropped"])
     assert made.url == f"http://{NEW}:80"
     again = make_plan(asked(), restored)
-    assert (again.source, again.method) == (None, "")
+    assert (again.source, again.method) == (None, None)
 
 
 def test_the_plan_says_how_the_data_comes_and_why() -> None:
