@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT / "tests" / "lab"))
 from outage import Rebuilt, lose_and_rebuild  # noqa: E402  found by the line above
 from story import DATABASE, Run, Story, new_story  # noqa: E402
 
-HOSTS = ("lb-01", "web-01", "web-02", "spare", "spare-02")
+HOSTS = ("lb-01", "web-01", "web-02", "spare", "spare-02", "spare-03")
 
 
 def pytest_configure() -> None:
@@ -52,7 +52,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture(scope="session")
 def story() -> Iterator[Story]:
-    """Five bare machines, two of them spare."""
+    """Six bare machines, three of them spare."""
     # Two checkouts never share a lab.
     checkout = hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]
     log = ROOT / ".cache" / "log" / "e2e-playbooks.log"

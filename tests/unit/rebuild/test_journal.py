@@ -59,7 +59,7 @@ def test_the_report_tells_rto_and_rpo() -> None:
 
 
 def test_what_was_replayed_makes_the_data_younger() -> None:
-    summary = report.summarise({**finished(), "changes": {"until": moment(9), "tables": 16, "rows": 47272}})
+    summary = report.summarise({**finished(), "changes": {"until": moment(9)}})
     assert (summary["rpo_seconds"], summary["data_as_of"]) == (11, moment(9))
     assert f"(binary log replayed up to {moment(9)})" in "\n".join(report.table(summary))
 
