@@ -64,6 +64,8 @@ def _obstacles(*, source: Probe, target: Probe, databases: t.Sequence[str]) -> l
             f"the replacement's {target['os']['id']} {target['os']['version']} will have another release than the"
             f" source's {source['os']['id']} {source['os']['version']}"
         )
+    if not source["can_copy"]:
+        found.append("the source has no mariadb-backup, which phoenix.webstack.site installs")
     others = sorted(set(source["databases"]) - set(databases))
     if others:
         found.append(f"the source has databases that are not to be brought: {', '.join(others)}")

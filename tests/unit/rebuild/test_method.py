@@ -11,6 +11,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._rebuild import m
 def shown(engine: str = "mariadb", version: str = "10.11.11", **changes: t.Any) -> dict[str, t.Any]:
     found: dict[str, t.Any] = {
         "os": {"id": "debian", "version": "12"}, "databases": {}, "cut_off": {}, "data_directory_mounted": False,
+        "can_copy": True,
         "database_server": {"engine": engine, "version": version},
     }  # fmt: skip
     return {**found, **changes}
@@ -52,6 +53,7 @@ def test_what_a_cut_off_restore_has_left_does_not_count() -> None:
         ),
         ({}, {"engine": "", "os": {"id": "debian", "version": "13"}}, "the replacement's debian 13 will have another"),
         ({"databases": {"shop": database(), "blog": database()}}, {}, "the source has databases that are not to be"),
+        ({"can_copy": False}, {}, "the source has no mariadb-backup, which phoenix.webstack.site installs"),
         ({}, {"databases": {"blog": database()}}, "the replacement holds data of an earlier run: blog"),
         ({}, {"data_directory_mounted": True}, "the replacement's data directory is a file system of its own"),
         (
