@@ -4,21 +4,21 @@
 
 Each way ends with the whole data on another host, over the lab's network. `copy` is the floor: the data directory of a
 stopped server as a tar stream, with fsync, nothing checked. `mysql_db` is what a playbook does with community.mysql:
-dump to a gzip file, fetch it, copy it, import it. The others are this collection's dump and restore, with the same
-fetch and copy in between; proof and manifest are part of them. Times are of one run on one machine: only their ratios
-say anything.
+dump to a gzip file, fetch it, copy it, import it. The others are this collection's dump, fetch, copy and restore, as a
+rebuild does them; proof and manifest are part of them. Times are of one run on one machine: only their ratios say
+anything.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from tests.database import stand as stands
@@ -85,14 +85,6 @@ class Bench:
         for stand in (self.source, self.target):
             stand.hand("sh", "-c", f"rm -rf {SETS} /var/lib/webstack /root/shop.sql.gz /var/lib/mysql.before_*; sync")
 
-    def hand_over(self, names: list[str], folder: str) -> None:
-        """Fetch files to the controller and copy them to the target, as playbooks do."""
-        for name in names:
-            local = CACHE / "bench" / Path(name).name
-            checked(self.source, "ansible.builtin.fetch", src=f"{folder}/{name}", dest=str(local), flat=True)
-            checked(self.target, "ansible.builtin.copy", src=str(local), dest=f"{folder}/{name}", mode="0600")
-            local.unlink()
-
     def copy(self) -> None:
         """Send the data directory as it is."""
         for stand in (self.source, self.target):
@@ -131,14 +123,27 @@ class Bench:
             single_transaction=True,
             **socket,
         )
-        self.hand_over([name], "/root")
+        local = CACHE / "bench" / name
+        checked(self.source, "ansible.builtin.fetch", src=f"/root/{name}", dest=str(local), flat=True)
+        checked(self.target, "ansible.builtin.copy", src=str(local), dest=f"/root/{name}", mode="0600")
+        local.unlink()
         checked(self.target, "community.mysql.mysql_db", name="shop", state="import", target=f"/root/{name}", **socket)
 
     def own(self, method: str) -> None:
         """The way of this collection."""
         dump = checked(self.source, "phoenix.webstack.mysql_dump", databases=["shop"], method=method)["dump"]
-        self.target.hand("mkdir", "-p", "-m", "0700", dump["path"])
-        self.hand_over(dump["files"], dump["path"])
+        local = CACHE / "bench" / dump["id"]
+        checked(
+            self.source,
+            "phoenix.webstack.mysql_dump_fetch",
+            path=dump["path"],
+            manifest=dump["manifest"],
+            dest=str(local),
+        )
+        self.target.hand("mkdir", "-p", "-m", "0700", SETS)
+        modes = {"mode": "0600", "directory_mode": "0700"}
+        checked(self.target, "ansible.builtin.copy", src=str(local), dest=f"{SETS}/", **modes)
+        shutil.rmtree(local)
         result = checked(self.target, "phoenix.webstack.mysql_restore", path=dump["path"])
         self.proof[method] = result["restore"]["databases"]["shop"]["proof_seconds"]
 
