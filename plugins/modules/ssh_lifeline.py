@@ -99,8 +99,10 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandRunner, ModuleCommandRunner
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import cli, install, paths, program, setup
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import cli, install, paths, setup
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.program import PROGRAM
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import from_options
+from ansible_collections.phoenix.webstack.plugins.module_utils._program import Wanted, differing, write_all
 
 ENABLED = (paths.UNIT, paths.TIMER)
 # What comes in ssh_lifeline_packages.
@@ -126,9 +128,9 @@ def describe(files: t.Mapping[Path, str]) -> str:
     return "".join(f"# {path}\n{text}" for path, text in sorted(files.items()))
 
 
-def put_on_host(*, runner: CommandRunner, files: install.Wanted) -> None:
+def put_on_host(*, runner: CommandRunner, files: Wanted) -> None:
     """Write files and have them count, or leave everything as it was."""
-    undo = install.write_all(files)
+    undo = write_all(files)
     try:
         install.put_in_force(runner=runner, changed=list(files), units=ENABLED)
     except WebstackError:
@@ -144,8 +146,8 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     runner = ModuleCommandRunner(module=module)
     settings = from_options(module.params)
     ours = setup.host_files(settings=settings, server=setup.look_at_server(runner=runner))
-    wanted = {**program.wanted_files(files=program.sources()), **ours}
-    changed = install.differing(wanted)
+    wanted = {**PROGRAM.wanted_files(), **ours}
+    changed = differing(wanted)
     idle = [unit for unit in ENABLED if not install.runs(runner=runner, unit=unit)]
     shown = [path for path in changed if path in ours]
     before = describe({path: install.text_of(path) for path in shown})

@@ -49,26 +49,14 @@ files:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import cli, install, paths, program
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import cli
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.program import PROGRAM
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
-    wanted = program.wanted_files(files=program.sources())
-    changed = install.differing(wanted)
-    old = program.strangers(wanted=wanted)
-    if not module.check_mode:
-        install.write_all({path: wanted[path] for path in changed})
-        for path in old:
-            path.unlink()
-    module.exit_json(
-        changed=bool(changed or old),
-        command=str(paths.COMMAND),
-        version=cli.VERSION,
-        files=[str(path) for path in changed],
-        diff={"before": "".join(f"{path}\n" for path in old), "after": "".join(f"{path}\n" for path in changed)},
-    )
+    module.exit_json(version=cli.VERSION, **PROGRAM.bring(check_mode=module.check_mode))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._errors import We
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import install, login, paths, setup
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.daemon import SSHD
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import from_options
+from ansible_collections.phoenix.webstack.plugins.module_utils._program import differing
 
 if t.TYPE_CHECKING:
     from ansible_collections.phoenix.webstack.plugins.module_utils._drift.around import Around
@@ -40,7 +41,7 @@ def observe_ssh_guard(params: t.Mapping[str, t.Any], around: Around) -> t.Iterat
             after=wanted[path][0],
             path=str(path),
         )
-        for path in install.differing(wanted)
+        for path in differing(wanted)
     ]
     # The other files depend on what the host has as well, which is no matter of what was applied.
     units = {str(path): text for path, (text, _mode) in wanted.items() if setup.UNIT_FOLDER in path.parents}

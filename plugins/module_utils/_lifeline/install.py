@@ -12,14 +12,11 @@ from pathlib import Path
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import login, paths
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import write_atomically
 
 if t.TYPE_CHECKING:
     from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandRunner
 
 AS_SERVICE = ["systemd-run", "--quiet", "--wait", "--pipe", "--collect"]
-
-Wanted = t.Mapping[Path, t.Tuple[str, int]]  # noqa: UP006 (evaluated on Python 3.8)
 
 
 def text_of(path: Path) -> str:
@@ -28,19 +25,6 @@ def text_of(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-
-
-def differing(wanted: Wanted) -> list[Path]:
-    """Return the files that are not as they have to be."""
-    return sorted(path for path, (text, mode) in wanted.items() if _differs(path, text, mode))
-
-
-def _differs(path: Path, text: str, mode: int) -> bool:
-    try:
-        found = path.lstat()
-        return found.st_mode & 0o7777 != mode or found.st_uid != 0 or path.read_bytes() != text.encode()
-    except OSError:
-        return True
 
 
 @contextlib.contextmanager
@@ -52,25 +36,6 @@ def without_interference() -> t.Iterator[None]:
     with paths.INSTALLING.open("w", encoding="utf-8") as lock:
         fcntl.lockf(lock, fcntl.LOCK_EX)
         yield
-
-
-def write_all(files: Wanted) -> t.Callable[[], None]:
-    """Write files, and return what takes them back."""
-    before = {path: (path.read_bytes(), path.stat().st_mode & 0o7777) if path.is_file() else None for path in files}
-    for path, (text, mode) in files.items():
-        # Everybody may read them, root alone may change them.
-        for folder in reversed(path.parents):
-            folder.mkdir(mode=0o755, exist_ok=True)
-        write_atomically(path, text.encode(), mode=mode)
-
-    def undo() -> None:
-        for path, earlier in before.items():
-            if earlier is None:
-                path.unlink(missing_ok=True)
-            else:
-                write_atomically(path, earlier[0], mode=earlier[1])
-
-    return undo
 
 
 def runs(*, runner: CommandRunner, unit: str) -> bool:

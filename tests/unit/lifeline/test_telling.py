@@ -137,11 +137,12 @@ def test_the_unit_of_a_process(cgroup: str, expected: str) -> None:
 
 
 def test_the_program_is_whole() -> None:
-    files = program.sources()
+    files = program.PROGRAM.sources()
     folder = "ansible_collections/phoenix/webstack/plugins/module_utils"
     assert {f"{folder}/_lifeline/cli.py", f"{folder}/_lifeline/guard.py", f"{folder}/_ssh/procfs.py"} <= set(files)
     # Whichever module brings it, it is the same program: `setup` is loaded here, and by one of them only.
     assert not {f"{folder}/_lifeline/{name}.py" for name in ("install", "program", "setup")} & set(files)
+    assert f"{folder}/_program.py" not in files
     # On the host there is no Ansible.
     imports = [line for text in files.values() for line in text.splitlines() if line.startswith("from ansible.")]
     assert imports == []
