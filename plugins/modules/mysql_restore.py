@@ -70,6 +70,16 @@ options:
     type: list
     elements: str
     default: []
+  age_identity:
+    description:
+      - File on the controller with the private key (C(age-keygen -o FILE)) that decrypts an encrypted dump; it may be
+        encrypted with Ansible Vault.
+      - It comes to the host through the connection, never lies there outside of memory (C(/run)), where root alone may
+        read it, and is removed when the restore ends.
+    type: path
+  age_identity_file:
+    description: Set by the action plugin, for where that is on the host.
+    type: path
   workers:
     description: How many clients load, and how many connections read for the proof, at the same time.
     type: int
@@ -191,6 +201,8 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "method": {"type": "str", "default": "auto", "choices": ["auto", *manifests.METHODS]},
     "replace": {"type": "list", "elements": "str", "default": []},
     "workers": {"type": "int", "default": 2},
+    "age_identity": {"type": "path"},
+    "age_identity_file": {"type": "path"},
     "lock_timeout": {"type": "int", "default": 30},
     "state_directory": {"type": "path", "default": "/var/lib/webstack/mysql_restore"},
     "host": {"type": "str"},
@@ -209,6 +221,7 @@ def work(*, module: AnsibleModule) -> dict[str, t.Any]:
         socket=session.find_socket(login_unix_socket=module.params["login_unix_socket"]),
         replace=tuple(dict.fromkeys(module.params["replace"])),
         workers=max(1, module.params["workers"]),
+        identity=Path(module.params["age_identity_file"]) if module.params["age_identity_file"] else None,
         lock_timeout=max(1, module.params["lock_timeout"]),
         method=None if module.params["method"] == "auto" else module.params["method"],
     )
@@ -308,6 +321,9 @@ def main() -> None:
         module.exit_json(**work(module=module))
     except WebstackError as error:
         module.fail_json(msg=error.message, **error.data)
+    finally:
+        if module.params["age_identity_file"]:
+            Path(module.params["age_identity_file"]).unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

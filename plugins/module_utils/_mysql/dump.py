@@ -19,9 +19,15 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
-from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import catalog, checksum, describe, files
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import (
+    catalog,
+    checksum,
+    describe,
+    encryption,
+    files,
+)
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import manifest as manifests
-from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.session import Session, identifier
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.session import Session, identifier, own_account
 
 _LOCK_WAIT_TIMEOUT = 1205
 # The last line of the header that the dump clients write before they open their transaction (the second is of 11.8).
@@ -36,7 +42,8 @@ _SMALL = 16 * 1024 * 1024
 class DumpOptions:
     """What the caller wants.
 
-    ``lock_timeout`` is in seconds, ``level`` is zstd's.
+    ``lock_timeout`` is in seconds, ``level`` is zstd's; ``origin`` is one of the manifest's. What is dumped is
+    encrypted to the ``recipients``, if any.
     """
 
     databases: tuple[str, ...]
@@ -45,6 +52,13 @@ class DumpOptions:
     lock_timeout: int = 10
     level: int = 3
     socket: str | None = None
+    origin: str = manifests.REQUEST
+    recipients: tuple[str, ...] = ()
+
+    @property
+    def suffix(self) -> str:
+        """What the names of the files have at their end."""
+        return encryption.SUFFIX if self.recipients else ""
 
 
 def utc_now() -> str:
@@ -117,7 +131,7 @@ def dump_argv(*, engine: str, database: str, socket: str | None, part: Part) -> 
     argv = [
         program,
         "--no-defaults",
-        "--user=root",
+        f"--user={own_account()}",
         "--single-transaction",
         "--quick",
         "--skip-lock-tables",
@@ -165,41 +179,47 @@ def refuse_full_disk(*, session: Session, options: DumpOptions) -> None:
 
 
 class Stream:
-    """One database on its way: client → zstd → file, with the SHA-256 taken as the bytes pass."""
+    """One database on its way: client → zstd (→ age) → file, with the SHA-256 taken as the bytes pass."""
 
-    def __init__(self, *, argv: list[str], path: Path, level: int) -> None:
+    def __init__(self, *, argv: list[str], path: Path, level: int, recipients: t.Sequence[str] = ()) -> None:
         self.path = path
         self.size = 0
         self._hash = hashlib.sha256()
         self._started = threading.Event()
         self._problems: list[str] = []
         self._log = path.with_suffix(".log").open("w+b")
-        self._client = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env=_environment(),
-        )
+        self._packers: list[subprocess.Popen[bytes]] = []
+        self._client = self._start(argv, stdin=subprocess.DEVNULL)
         try:
-            self._zstd = subprocess.Popen(
-                ["zstd", "-q", "-c", f"-{level}"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._log,
-                env=_environment(),
-            )
-        except OSError as error:
+            self._pack(["zstd", "-q", "-c", f"-{level}"])
+            if recipients:
+                self._pack(encryption.encrypt_argv(recipients))
+        except WebstackError:
             self.kill()
-            raise WebstackError(f"zstd cannot be run: {error}. Install it with: apt-get install zstd") from error
+            raise
         self._threads = [threading.Thread(target=self._feed), threading.Thread(target=self._drain)]
         for thread in self._threads:
             thread.daemon = True
             thread.start()
 
+    def _pack(self, argv: list[str]) -> None:
+        """Start the next program that the dump goes through."""
+        before = self._packers[-1] if self._packers else None
+        self._packers.append(self._start(argv, stdin=before.stdout if before else subprocess.PIPE))
+        if before and before.stdout:
+            before.stdout.close()  # the next one's alone: so its end is noticed
+
+    def _start(self, argv: list[str], *, stdin: t.Any) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE, stderr=self._log, env=_environment())
+        except OSError as error:
+            raise WebstackError(
+                f"{argv[0]} cannot be run: {error}. Install it with: apt-get install {argv[0]}"
+            ) from error
+
     def _feed(self) -> None:
         """Pass the client's text on, and notice when its transaction is open: it writes more than its header."""
-        source, sink = t.cast("t.IO[bytes]", self._client.stdout), t.cast("t.IO[bytes]", self._zstd.stdin)
+        source, sink = t.cast("t.IO[bytes]", self._client.stdout), t.cast("t.IO[bytes]", self._packers[0].stdin)
         head = b""
         try:
             while True:
@@ -220,7 +240,7 @@ class Stream:
             self._started.set()
 
     def _drain(self) -> None:
-        source = t.cast("t.IO[bytes]", self._zstd.stdout)
+        source = t.cast("t.IO[bytes]", self._packers[-1].stdout)
         try:
             with self.path.open("wb") as sink:
                 for chunk in iter(lambda: os.read(source.fileno(), files.CHUNK), b""):
@@ -266,13 +286,14 @@ class Stream:
         return self.path.with_suffix(".log").read_bytes()
 
     def finish(self, *, database: str) -> dict[str, t.Any]:
-        """Wait for the end; both programs must have succeeded.
+        """Wait for the end; all programs must have succeeded.
 
         :returns: The manifest's ``file``, ``size`` and ``sha256``.
         """
         for thread in self._threads:
             thread.join()
-        codes = {"the dump client": self._client.wait(), "zstd": self._zstd.wait()}
+        codes = {"the dump client": self._client.wait()}
+        codes.update((str(t.cast("list[str]", process.args)[0]), process.wait()) for process in self._packers)
         self._log.seek(0)
         words = self._log.read().decode("utf-8", "replace").strip()
         self._log.close()
@@ -286,9 +307,9 @@ class Stream:
         return {"file": self.path.name, "size": self.size, "sha256": self._hash.hexdigest()}
 
     def kill(self) -> None:
-        """End both programs at once."""
-        for process in (getattr(self, "_client", None), getattr(self, "_zstd", None)):
-            if process is not None and process.poll() is None:
+        """End all programs at once."""
+        for process in (self._client, *self._packers):
+            if process.poll() is None:
                 process.kill()
 
 
@@ -374,6 +395,7 @@ class Dump:
         finally:
             for session in (self._locker, *self._readers):
                 session.close()
+        files.hand_over(partial, like=partial.parent)
         final = partial.with_name(identity)
         partial.rename(final)
         files.sync_directory(final.parent)
@@ -410,7 +432,7 @@ class Dump:
         refuse_changed_schema(before=databases, after=self._read_databases())
         if held is None:  # tables outside of InnoDB: the lock is their snapshot
             held = self._release()
-        moment = {"snapshot_at": snapshot_at, "binlog": binlog}
+        moment = {"snapshot_at": snapshot_at, "binlog": binlog, "lock_seconds": round(held, 3)}
         return self._write_manifest(partial=partial, identity=identity, moment=moment, databases=described), held
 
     def _write_manifest(
@@ -422,7 +444,7 @@ class Dump:
         databases: dict[str, t.Any],
         **more: t.Any,
     ) -> manifests.Manifest:
-        server = self._locker.server
+        server, recipients = self._locker.server, self._options.recipients
         manifest = {
             "schema": manifests.SCHEMA,
             "id": identity,
@@ -431,6 +453,8 @@ class Dump:
             "version": server.version,
             "sql_mode": str(self._locker.rows("SELECT @@GLOBAL.sql_mode")[0][0]),
             "method": self.method,
+            "origin": self._options.origin,
+            "encryption": {"program": "age", "recipients": list(recipients)} if recipients else None,
             "started_at": self._started_at,
             **moment,
             "finished_at": utc_now(),
@@ -454,8 +478,9 @@ class Dump:
         for database, part in parts:
             stream = Stream(
                 argv=dump_argv(engine=self._locker.server.engine, database=database, socket=options.socket, part=part),
-                path=partial / manifests.part_file(database, part.label),
+                path=partial / f"{manifests.part_file(database, part.label)}{options.suffix}",
                 level=options.level,
+                recipients=options.recipients,
             )
             self._streams.append(stream)
             started[database, part.label] = stream

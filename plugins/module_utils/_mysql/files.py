@@ -47,6 +47,15 @@ def ensure_private_directory(path: Path) -> None:
     path.chmod(0o700)
 
 
+def hand_over(path: Path, *, like: Path) -> None:
+    """Give a file, or a folder with what is in it, to whom another one belongs: what root writes among somebody's."""
+    owner = like.stat()
+    if owner.st_uid == os.geteuid():
+        return
+    for each in (path, *path.rglob("*")):
+        os.chown(each, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
 def write_json(*, path: Path, value: t.Any) -> None:
     """Write a JSON file for root alone: whole and durable, or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -87,18 +96,19 @@ def human_size(size: float) -> str:
 
 
 @contextlib.contextmanager
-def exclusive_lock(*, path: Path, what: str, patience: float = 30.0) -> t.Iterator[int]:
+def exclusive_lock(*, path: Path, what: str, patience: float = 30.0, turn: float = 0.0) -> t.Iterator[int]:
     """Hold a lock file while working; yields its descriptor, to be handed on to child processes.
 
     The kernel lets go of it when the last process holding it is gone. A child that survives its killed parent
-    therefore still holds it: it is waited for, while another living run is refused at once.
+    therefore still holds it: it is waited for, while another living run is refused, at once or after a while.
 
     :arg what: The work, as the subject of the refusal: ``Another restore``.
     :arg patience: Seconds to wait for the remains of a dead run.
+    :arg turn: Seconds to wait for a living one.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        _acquire(descriptor=descriptor, path=path, what=what, patience=patience)
+        _acquire(descriptor=descriptor, path=path, what=what, patience=patience, turn=turn)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         yield descriptor
@@ -106,12 +116,12 @@ def exclusive_lock(*, path: Path, what: str, patience: float = 30.0) -> t.Iterat
         os.close(descriptor)
 
 
-def _acquire(*, descriptor: int, path: Path, what: str, patience: float) -> None:
-    deadline = time.monotonic() + patience
+def _acquire(*, descriptor: int, path: Path, what: str, patience: float, turn: float) -> None:
+    begun = time.monotonic()
     while not _try_lock(descriptor):
         holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
         alive = holder.isdigit() and Path(f"/proc/{holder}").exists()
-        if alive or time.monotonic() > deadline:
+        if time.monotonic() - begun >= (turn if alive else max(patience, turn)):
             raise WebstackError(
                 f"{what} is running (process {holder or 'unknown'} holds {path}); nothing was changed. "
                 f"Wait until it is done. To look at it: ps -fp {holder or 'PID'}",

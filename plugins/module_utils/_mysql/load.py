@@ -17,7 +17,7 @@ import threading
 import typing as t
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
-from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import files, verify
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import encryption, files, verify
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.session import identifier
 
 if t.TYPE_CHECKING:
@@ -74,6 +74,7 @@ class Loader:
     :arg lock: The descriptor of the restore's lock. The clients hold it too, so that no other restore begins while
         one of them lives on.
     :arg advance: Told how many compressed bytes have gone to the server, as they go.
+    :arg identity: What decrypts the files, where they are encrypted.
     """
 
     def __init__(
@@ -84,7 +85,9 @@ class Loader:
         lock: int,
         workers: int = 1,
         advance: t.Callable[[int], None] = lambda _count: None,
+        identity: Path | None = None,
     ) -> None:
+        self._identity = identity
         self._engine = engine
         self._socket = socket
         self._lock = lock
@@ -127,11 +130,11 @@ class Loader:
         and goes away by itself.
         """
         with path.open("rb") as source, tempfile.TemporaryFile() as log:
-            zstd = verify.start_zstd(source=source)
+            zstd = verify.start_zstd(source=source, identity=encryption.identity_of(path, self._identity))
             client = self._start(database=database, log=log)
             sink = t.cast("t.IO[bytes]", client.stdin)
             try:
-                self._copy(source=source, text=t.cast("t.IO[bytes]", zstd.stdout), sink=sink)
+                self._copy(source=source, text=zstd.stdout, sink=sink)
                 sink.close()
             except BrokenPipeError:
                 zstd.kill()  # the client says below what was wrong

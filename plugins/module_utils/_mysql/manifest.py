@@ -16,6 +16,8 @@ SCHEMA = "phoenix.webstack.dump/2"
 MANIFEST_FILE = "manifest.json"
 PARTIAL_SUFFIX = ".partial"
 LOGICAL, PHYSICAL = METHODS = ("logical", "physical")
+# Who has asked for a dump. Each removes the old ones of its own alone.
+REQUEST, SCHEDULE = ("request", "schedule")
 # The file of a physical set.
 SERVER_FILE = "server.zst"
 # What came after a dump is described like a physical set: one file for all of the server.

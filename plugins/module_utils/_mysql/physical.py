@@ -55,7 +55,11 @@ class PhysicalDump(dump.Dump):
         }
         entry["bytes"] = sum(each["bytes"] for each in described.values())
         manifest = self._write_manifest(
-            partial=partial, identity=identity, moment=moment, databases=described, server=entry
+            partial=partial,
+            identity=identity,
+            moment={**moment, "lock_seconds": round(held, 3)},
+            databases=described,
+            server=entry,
         )
         return manifest, held
 
@@ -107,7 +111,9 @@ class PhysicalDump(dump.Dump):
         return self._stream(argv=argv, partial=partial)
 
     def _stream(self, *, argv: list[str], partial: Path) -> dump.Stream:
-        stream = dump.Stream(argv=argv, path=partial / manifests.SERVER_FILE, level=self._options.level)
+        options = self._options
+        path = partial / f"{manifests.SERVER_FILE}{options.suffix}"
+        stream = dump.Stream(argv=argv, path=path, level=options.level, recipients=options.recipients)
         self._streams.append(stream)
         return stream
 

@@ -17,6 +17,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import (
     catalog,
     checksum,
     describe,
+    encryption,
     files,
     preflight,
     switch,
@@ -50,7 +51,8 @@ class RestoreOptions:
 
     No ``databases`` means all of the dump. ``replace`` names the databases whose data may be put aside; ``workers``
     is how many clients load and read at the same time, and ``lock_timeout`` how many seconds the switch waits for
-    whoever uses the tables. ``method`` is the one that the dump has to have, if any.
+    whoever uses the tables. ``method`` is the one that the dump has to have, if any, and ``identity`` the file that
+    decrypts it.
     """
 
     path: Path
@@ -62,6 +64,7 @@ class RestoreOptions:
     workers: int = 2
     lock_timeout: int = 30
     method: str | None = None
+    identity: Path | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +163,9 @@ def read_set(*, options: RestoreOptions) -> manifests.Manifest:
                 "mysql_restore_method=auto.",
             ],
         )
+    problems = encryption.judge_identity(manifest=manifest, directory=path, identity=options.identity)
+    if problems:
+        refuse(options=options, problems=problems)
     return manifest
 
 
@@ -219,7 +225,9 @@ def _has_moved_on(*, database: catalog.Database, manifest: manifests.Manifest, s
 def _judge_load(*, plan: Plan, options: RestoreOptions, session: Session) -> list[str]:
     """Problems that matter only for what would be loaded: files, accounts, references, space."""
     entries = {name: plan.manifest["databases"][name] for name in plan.to_load}
-    damage = verify.verify_files(directory=options.path, databases=entries, workers=options.workers)
+    damage = verify.verify_files(
+        directory=options.path, databases=entries, workers=options.workers, identity=options.identity
+    )
     problems = [f"{each} {_ANOTHER_DUMP}" for each in damage]
     definers = {account for entry in entries.values() for account in entry.get("definers", [])}
     problems += preflight.judge_definers(missing=catalog.missing_accounts(session=session, accounts=definers))
@@ -272,6 +280,7 @@ class Restore:
             lock=lock,
             workers=options.workers,
             advance=self._progress.advance,
+            identity=options.identity,
         )
         self._claimed: dict[str, states.RestoreState] = {}
         self._switch: switch.Switch | None = None
@@ -399,7 +408,7 @@ class Restore:
             loader=self._loader,
             lock_timeout=self._options.lock_timeout,
         )
-        self._switch.prepare(socket=self._options.socket, set_path=self._options.path)
+        self._switch.prepare(socket=self._options.socket, set_path=self._options.path, identity=self._options.identity)
         self._switch.move()
         self._switch.complete()
 

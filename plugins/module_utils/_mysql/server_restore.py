@@ -23,6 +23,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import (
     catalog,
     checksum,
     describe,
+    encryption,
     files,
     preflight,
     restore,
@@ -152,12 +153,13 @@ class ServerRestore:
         if self._engine == "mysql":
             argv = ["tar", "--extract", "--file=-", f"--directory={self._incoming}", "--no-same-owner"]
         with (self._options.path / entry["file"]).open("rb") as source:
-            zstd = verify.start_zstd(source=source)
-            # zstd reads by the same open file: where that stands is how far it is.
+            identity = encryption.identity_of(Path(entry["file"]), self._options.identity)
+            zstd = verify.start_zstd(source=source, identity=identity)
+            # The first program reads by the same open file: where that stands is how far it is.
             with self._progress.following(lambda: os.lseek(source.fileno(), 0, os.SEEK_CUR)):
                 done = subprocess.run(argv, check=False, stdin=zstd.stdout, capture_output=True, text=True)
             # Where the other end of this pipe stayed open, zstd would wait for a reader that is gone.
-            t.cast("t.IO[bytes]", zstd.stdout).close()
+            zstd.stdout.close()
             code = zstd.wait()
         if done.returncode or code:
             raise WebstackError(f"The copy could not be unpacked: {done.stderr.strip()[-300:] or f'exit code {code}'}.")

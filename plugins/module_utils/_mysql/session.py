@@ -1,11 +1,13 @@
 # Copyright: The phoenix.webstack maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One connection to the database server of this host, over its unix socket as root."""
+"""One connection to the database server of this host, over its unix socket, as the account of the process' own user."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
+import pwd
 import re
 import traceback
 import typing as t
@@ -35,6 +37,11 @@ _ENGINE_SETUP = {
 }
 # MariaDB learnt the name transaction_isolation in 11.1.
 _ISOLATION_ALIAS = "SET SESSION tx_isolation = 'REPEATABLE-READ'"
+
+
+_SOCKET = "must authenticate by the socket (MariaDB: unix_socket, MySQL: auth_socket)"
+_ROOT_WAY_IN = f"Root {_SOCKET}, and the task must run as root (`become: true`)."
+_OTHER_WAY_IN = f"The account {_SOCKET}; the role mysql_backup makes that of its timer: run it again."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,23 +113,28 @@ def find_socket(*, login_unix_socket: str | None) -> str | None:
     return next((path for path in candidates if Path(path).is_socket()), None)
 
 
+def own_account() -> str:
+    """The account by which this process logs in: the socket proves its user, so it has that user's name."""
+    return pwd.getpwuid(os.geteuid()).pw_name
+
+
 class PyMySqlSession:
     """A `Session` over PyMySQL."""
 
     def __init__(self, *, socket: str) -> None:
+        account = own_account()
         try:
             self._connection = pymysql.connect(
                 unix_socket=socket,
-                user="root",
+                user=account,
                 charset="utf8mb4",
                 autocommit=True,
                 connect_timeout=10,
             )
         except pymysql.MySQLError as error:
             raise WebstackError(
-                f"The database server behind {socket} does not let the user root in: {_text(error)}. "
-                "Root must authenticate by the socket (MariaDB: unix_socket, MySQL: auth_socket), and the "
-                "task must run as root (`become: true`). Look at: systemctl status mariadb mysql",
+                f"The database server behind {socket} does not let the user {account} in: {_text(error)}. "
+                f"{_ROOT_WAY_IN if account == 'root' else _OTHER_WAY_IN} Look at: systemctl status mariadb mysql",
             ) from error
         version, comment = self.rows("SELECT @@version, @@version_comment")[0]
         self.server = parse_server(version=version, comment=comment)
@@ -164,7 +176,7 @@ def _text(error: Exception) -> str:
 
 
 def connect(*, login_unix_socket: str | None) -> Session:
-    """Connect as root over the unix socket.
+    """Connect over the unix socket, as `own_account`.
 
     :raises WebstackError: No PyMySQL, no server, or no access; each names the next command.
     """

@@ -22,7 +22,7 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
-from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import catalog, describe, dump, files
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import catalog, describe, dump, encryption, files
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import manifest as manifests
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.session import identifier
 
@@ -131,15 +131,20 @@ class Switch:
         """Go on with another connection, since the first may be gone."""
         self._session, self._loader = session, loader
 
-    def prepare(self, *, socket: str | None, set_path: Path) -> None:
-        """Lay down the journal and the objects of both sides, durably."""
+    def prepare(self, *, socket: str | None, set_path: Path, identity: Path | None = None) -> None:
+        """Lay down the journal and the objects of both sides, durably.
+
+        :arg identity: What decrypts the set. Whoever finishes a switch that was cut off has none: what an encrypted set
+            says of triggers, routines and views lies here as the server itself has it, until the switch is done.
+        """
         # What an earlier switch has left would be taken for this one's.
         if self._directory.exists():
             shutil.rmtree(self._directory)
         files.ensure_private_directory(self._directory)
         for name, entry in self._databases.items():
             for part in entry["parts"]:
-                shutil.copyfile(set_path / part["file"], self._object_file("new", name, part["part"]))
+                copied = self._object_file("new", name, part["part"])
+                encryption.copy_decrypted(set_path / part["file"], copied, identity=identity)
             if entry["previous"] is not None:
                 self._write_objects(name=name, socket=socket)
         for path in self._directory.iterdir():

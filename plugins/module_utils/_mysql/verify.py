@@ -8,12 +8,10 @@ from __future__ import annotations
 import concurrent.futures
 import hashlib
 import re
-import subprocess
 import threading
 import typing as t
 
-from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
-from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import files
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import encryption, files
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import manifest as manifests
 
 if t.TYPE_CHECKING:
@@ -105,10 +103,13 @@ class DumpScanner:
         return quoted is not None and quoted.replace(b"``", b"`") == self._database
 
 
-def verify_files(*, directory: Path, databases: dict[str, dict[str, t.Any]], workers: int) -> list[str]:
+def verify_files(
+    *, directory: Path, databases: dict[str, dict[str, t.Any]], workers: int, identity: Path | None = None
+) -> list[str]:
     """Read the files of some databases of a set from end to end, some at a time.
 
     :arg databases: Their entries of the manifest.
+    :arg identity: What decrypts them, where they are encrypted.
     :returns: One sentence for each thing that is wrong, in the order of the manifest.
     """
     jobs = [(name, part) for name, entry in databases.items() for part in entry["files"]]
@@ -121,6 +122,7 @@ def verify_files(*, directory: Path, databases: dict[str, dict[str, t.Any]], wor
             part=part["part"],
             size=part["size"],
             sha256=part["sha256"],
+            identity=identity,
         )
 
     with concurrent.futures.ThreadPoolExecutor(max_workers=workers) as pool:
@@ -142,8 +144,10 @@ def verify_copy(*, path: Path, entry: dict[str, t.Any]) -> list[str]:
     return []
 
 
-def verify_file(*, path: Path, database: str, part: str, size: int, sha256: str) -> list[str]:
-    """Read one file of a set through its checksum, its decompression and the scanner.
+def verify_file(
+    *, path: Path, database: str, part: str, size: int, sha256: str, identity: Path | None = None
+) -> list[str]:
+    """Read one file of a set through its checksum, its decompression (and decryption) and the scanner.
 
     :arg part: Which part of the database it is, as the manifest says.
     :returns: One sentence for each thing that is wrong with it.
@@ -154,20 +158,21 @@ def verify_file(*, path: Path, database: str, part: str, size: int, sha256: str)
         return [f"{path} has {path.stat().st_size} bytes instead of {size}: it is cut off or was changed."]
     beside = part in (manifests.SCHEMA_PART, manifests.DATA_PART)
     scanner = DumpScanner(database=None if beside else database)
-    seen, code, words = _read_through(path=path, scanner=scanner)
+    seen, code, words = _read_through(path=path, scanner=scanner, identity=identity)
     if seen != sha256:
         return [f"{path} has the SHA-256 {seen} instead of {sha256}: its content is damaged."]
     if code:
-        return [f"{path} cannot be decompressed: {words or f'zstd ended with exit code {code}'}."]
+        verb = "decrypted" if identity and words.startswith("age:") else "decompressed"
+        return [f"{path} cannot be {verb}: {words or f'zstd ended with exit code {code}'}."]
     return [
         f"{path} holds a statement that reaches beyond database `{database}`: {finding}"
         for finding in scanner.findings[:3]
     ]
 
 
-def _read_through(*, path: Path, scanner: DumpScanner) -> tuple[str, int, str]:
+def _read_through(*, path: Path, scanner: DumpScanner, identity: Path | None) -> tuple[str, int, str]:
     checksum = hashlib.sha256()
-    with start_zstd() as process:
+    with start_zstd(identity=encryption.identity_of(path, identity)) as process:
         sink = t.cast("t.IO[bytes]", process.stdin)
 
         def feed() -> None:
@@ -185,25 +190,14 @@ def _read_through(*, path: Path, scanner: DumpScanner) -> tuple[str, int, str]:
 
         feeder = threading.Thread(target=feed, daemon=True)
         feeder.start()
-        source = t.cast("t.IO[bytes]", process.stdout)
-        for text in iter(lambda: source.read(files.CHUNK), b""):
+        for text in iter(lambda: process.stdout.read(files.CHUNK), b""):
             scanner.feed(text)
         scanner.close()
         feeder.join()
-        words = t.cast("t.IO[bytes]", process.stderr).read().decode("utf-8", "replace").strip()
-        code = process.wait()
+        words, code = process.words(), process.wait()
     return checksum.hexdigest(), code, words
 
 
-def start_zstd(*, source: t.IO[bytes] | None = None) -> subprocess.Popen[bytes]:
-    """Start zstd decompressing its standard input (or ``source``) to its standard output."""
-    try:
-        return subprocess.Popen(
-            ["zstd", "-q", "-d", "-c"],
-            stdin=source if source is not None else subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=files.CHUNK,
-        )
-    except OSError as error:
-        raise WebstackError(f"zstd cannot be run: {error}. Install it with: apt-get install zstd") from error
+def start_zstd(*, source: t.IO[bytes] | None = None, identity: Path | None = None) -> encryption.Decoder:
+    """Start to decompress standard input (or ``source``), decrypted first where there is an identity."""
+    return encryption.Decoder(source=source, identity=identity, chunk=files.CHUNK)
