@@ -279,7 +279,7 @@ options:
             type: list
             elements: dict
             default: []
-            suboptions:
+            suboptions: &accounts
               name: *required_database
               host:
                 description: See M(phoenix.webstack.mysql_accounts).
@@ -294,9 +294,19 @@ options:
               privileges:
                 description: See M(phoenix.webstack.mysql_accounts).
                 type: dict
+              dumps:
+                description: See M(phoenix.webstack.mysql_accounts).
+                type: list
+                elements: str
           login_unix_socket:
             description: See M(phoenix.webstack.mysql_accounts).
             type: path
+      accounts:
+        description: Accounts of the database that another role than that of the server wants.
+        type: list
+        elements: dict
+        default: []
+        suboptions: *accounts
       certificates:
         description: TLS certificates, and for how many days they have to be good.
         type: list
@@ -322,6 +332,10 @@ options:
             description: How old the newest one may be; V(0) for any age.
             type: int
             required: true
+          service:
+            description: The unit that takes them on schedule; empty where none does.
+            type: str
+            default: ""
       answers:
         description: URLs that have to answer.
         type: list

@@ -72,6 +72,12 @@ options:
           Privileges by level, as C({"shop.*": [ALL]}). Others that the account has are revoked. Without this option
           its privileges are left as they are.
         type: dict
+      dumps:
+        description: >-
+          Databases that the account dumps. It has the least privileges that M(phoenix.webstack.mysql_dump) needs for
+          that on this engine and version, beside those of O(users[].privileges).
+        type: list
+        elements: str
   login_unix_socket:
     description: Socket of the server. The default is the usual one.
     type: path

@@ -18,6 +18,7 @@ description:
     for each database; several clients write the rows of large ones. The manifest has the SHA-256 of each file, and for
     each table its rows and a checksum of its content taken in the same snapshot. The set appears under its name only
     once it is whole and on the disk.
+  - Waits for another dump in the same directory, half an hour at most.
   - Authenticates as root by the unix socket, so that there is no secret.
 author:
   - The phoenix.webstack maintainers (@phoenix-webstack)
@@ -78,6 +79,14 @@ options:
     description: Level of the zstd compression, from 1 to 19.
     type: int
     default: 3
+  age_recipients:
+    description:
+      - Public keys (C(age1…), or an SSH public key) to each of which the dump is encrypted, with C(age) on the host.
+        What is dumped never lies there unencrypted. A restore needs one of the private keys, which belongs on no host.
+      - The manifest stays readable. It has names of tables and columns' digests, numbers of rows and checksums.
+    type: list
+    elements: str
+    default: []
   login_unix_socket:
     description: Socket of the server. The default is the usual one.
     type: path
@@ -130,83 +139,26 @@ dump:
       elements: str
 """
 
-import datetime
-import functools
-import os
-import platform
 import typing as t
-from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
-from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import dump, files, physical, retention, session
-from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import manifest as manifests
-
-ARGUMENTS: dict[str, dict[str, t.Any]] = {
-    "databases": {"type": "list", "elements": "str", "required": True},
-    "method": {"type": "str", "choices": ["logical", "physical"], "default": "logical"},
-    "directory": {"type": "path", "default": "/var/backups/webstack/mysql"},
-    "host": {"type": "str"},
-    "lock_timeout": {"type": "int", "default": 10},
-    "keep": {"type": "int", "default": 0},
-    "keep_days": {"type": "int", "default": 0},
-    "workers": {"type": "int", "default": 2},
-    "compression_level": {"type": "int", "default": 3},
-    "login_unix_socket": {"type": "path"},
-}
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import backup, session
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.backup import ARGUMENTS
 
 
 def work(*, module: AnsibleModule) -> dict[str, t.Any]:
     """Dump, or say what would be dumped; returns the module's result."""
-    options = dump.DumpOptions(
-        databases=tuple(dict.fromkeys(module.params["databases"])),
-        directory=Path(module.params["directory"]),
-        host=module.params["host"] or platform.node().split(".")[0],
-        lock_timeout=module.params["lock_timeout"],
-        level=min(19, max(1, module.params["compression_level"])),
-        socket=session.find_socket(login_unix_socket=module.params["login_unix_socket"]),
-    )
-    if not options.databases:
-        raise WebstackError("`databases` is empty: name the databases to dump.")
-    connect = functools.partial(session.connect, login_unix_socket=module.params["login_unix_socket"])
-    planned = {"changed": True, "dump": {"databases": list(options.databases)}}
-    if module.check_mode and session.is_absent(login_unix_socket=module.params["login_unix_socket"]):
+    request = backup.request_from(module.params)
+    if not module.check_mode:
+        return {"changed": True, "dump": backup.take(request=request)}
+    planned = {"changed": True, "dump": {"databases": list(request.options.databases)}}
+    if session.is_absent(login_unix_socket=module.params["login_unix_socket"]):
         return {**planned, "msg": "There is no database server on this host yet; it could not be looked at."}
-    looker = connect()
-    dump.refuse_unknown(session=looker, databases=options.databases)
-    physical_wanted = module.params["method"] == "physical"
-    if physical_wanted:
-        physical.refuse_part(session=looker, databases=options.databases)
-    if module.check_mode:
-        looker.close()
-        return planned
-    os.umask(0o077)
-    files.ensure_private_directory(options.directory)
-    with files.exclusive_lock(path=options.directory / ".lock", what="Another dump"):
-        removed = dump.remove_remains(directory=options.directory)
-        dump.refuse_full_disk(session=looker, options=options)
-        looker.close()
-        identity = dump.new_identity(directory=options.directory, host=options.host)
-        workers = max(1, module.params["workers"])
-        kind = physical.PhysicalDump if physical_wanted else dump.Dump
-        result = kind(options=options, connect=connect, readers=workers, workers=workers).run(identity=identity)
-        expired = _remove_expired(module=module, options=options)
-    return {"changed": True, "dump": {**result, "removed_remains": removed, "removed_sets": expired}}
-
-
-def _remove_expired(*, module: AnsibleModule, options: dump.DumpOptions) -> list[str]:
-    """Remove the sets that had their time; returns their names."""
-    expired = retention.expired(
-        sets=manifests.list_sets(directory=options.directory),
-        host=options.host,
-        databases=options.databases,
-        keep=max(0, module.params["keep"]),
-        keep_days=max(0, module.params["keep_days"]),
-        now=datetime.datetime.now(tz=datetime.timezone.utc),
-    )
-    for each in expired:
-        retention.remove(Path(each["path"]))
-    return [each["id"] for each in expired]
+    looker = request.connect()
+    backup.refuse_impossible(request=request, looker=looker)
+    looker.close()
+    return planned
 
 
 def main() -> None:

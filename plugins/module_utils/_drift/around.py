@@ -18,6 +18,7 @@ class Around:
     """The surroundings of one observer.
 
     :arg managed: The paths of all files that some role wants: they are compared with that, and watched by nobody.
+    :arg accounts: Names and hosts of all database accounts that some role wants.
     :arg wait: Seconds that something may take until it answers as it has to.
     """
 
@@ -25,6 +26,7 @@ class Around:
     record: Record
     managed: frozenset[str]
     wait: float = 0
+    accounts: frozenset[tuple[str, str]] = frozenset()
 
     def packaged(self, path: str) -> bool:
         """Whether a package has brought a file."""

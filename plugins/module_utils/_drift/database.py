@@ -32,13 +32,27 @@ if t.TYPE_CHECKING:
 SYSTEM_ACCOUNTS = ("root", "mysql", "mariadb.sys", "mysql.sys", "mysql.session", "mysql.infoschema", "debian-sys-maint")
 
 
-def observe_database(params: t.Mapping[str, t.Any], _around: Around) -> t.Iterator[Item]:
+def observe_accounts(entries: t.Sequence[dict[str, t.Any]], _around: Around) -> t.Iterator[Item]:
+    """Compare accounts of a role that has no database of its own; a server that is down is told elsewhere."""
+    if session.is_absent(login_unix_socket=None):
+        return
+    users = _with_socket(entries)
+    connection = session.connect(login_unix_socket=None)
+    try:
+        observed = accounts.read_server(session=connection, users=users)
+        yield from _wanted_items(observed, databases=[], users=users)
+    finally:
+        connection.close()
+
+
+def _with_socket(users: t.Sequence[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
+    return [{**user, "socket": not user["password"] if user["socket"] is None else user["socket"]} for user in users]
+
+
+def observe_database(params: t.Mapping[str, t.Any], around: Around) -> t.Iterator[Item]:
     """Compare databases and accounts with those that are wanted, and look for others."""
     databases = params["databases"]
-    users = [
-        {**user, "socket": not user["password"] if user["socket"] is None else user["socket"]}
-        for user in params["users"]
-    ]
+    users = _with_socket(params["users"])
     socket = params["login_unix_socket"]
     if session.is_absent(login_unix_socket=socket):
         yield Item(key="database", wanted="runs", differences=(Difference("There is no database server to ask"),))
@@ -48,7 +62,9 @@ def observe_database(params: t.Mapping[str, t.Any], _around: Around) -> t.Iterat
         observed = accounts.read_server(session=connection, users=users)
         yield Item(key="database", wanted="runs")
         yield from _wanted_items(observed, databases=databases, users=users)
-        yield Item(key="database:others", differences=tuple(_strangers(connection, observed, databases, users)))
+        yield Item(
+            key="database:others", differences=tuple(_strangers(connection, observed, databases, around.accounts))
+        )
     finally:
         connection.close()
 
@@ -85,12 +101,11 @@ def _strangers(
     connection: session.Session,
     observed: accounts.Observed,
     databases: t.Sequence[dict[str, t.Any]],
-    users: t.Sequence[dict[str, t.Any]],
+    ours: t.Collection[tuple[str, str]],
 ) -> t.Iterator[Difference]:
     known = {database["name"] for database in databases} | set(catalog.SYSTEM_DATABASES)
     for name in sorted(set(observed.databases) - known):
         yield Difference(f"Database {name} is not ours", EXTRA, key=f"database:{name}")
-    ours = {(user["name"], user["host"]) for user in users}
     roles = "is_role = 'N'" if observed.server.engine == "mariadb" else "TRUE"
     for name, host in connection.rows(f"SELECT User, Host FROM mysql.user WHERE {roles} ORDER BY User, Host"):
         local = str(host) in ("localhost", "127.0.0.1", "::1")
@@ -99,8 +114,8 @@ def _strangers(
             yield Difference(what, EXTRA, key=f"account:{name}@{host}")
 
 
-def observe_backups(params: t.Mapping[str, t.Any], _around: Around) -> t.Iterator[Item]:
-    """Look how old the newest whole dump is, where dumps are taken at all."""
+def observe_backups(params: t.Mapping[str, t.Any], around: Around) -> t.Iterator[Item]:
+    """Look how old the newest whole dump is, where dumps are taken at all, and whether the last one failed."""
     sets = manifest.list_sets(directory=Path(params["directory"]))
     whole = [each for each in sets if each["valid"]]
     found = [
@@ -115,6 +130,9 @@ def observe_backups(params: t.Mapping[str, t.Any], _around: Around) -> t.Iterato
         age = (datetime.datetime.now(datetime.timezone.utc) - taken).total_seconds() / 3600
         if age > params["hours"]:
             found.append(Difference(f"The newest dump is {age:.0f} hours old", PROBE))
+    service = params["service"]
+    if service and around.runner.run(["systemctl", "is-failed", "--quiet", service], check=False).rc == 0:
+        found.append(Difference(f"The last dump of the timer failed. See: journalctl -u {service}", PROBE))
     yield Item(key="dump", differences=tuple(found))
 
 

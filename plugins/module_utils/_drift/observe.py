@@ -39,6 +39,7 @@ OBSERVERS: dict[str, Observer] = {
     "firewall": firewall.observe_firewall,
     "ssh_guard": ssh.observe_ssh_guard,
     "database": database.observe_database,
+    "accounts": database.observe_accounts,
     "balancer": balancer.observe_balancer,
     "certificates": system.observe_certificates,
     "backups": database.observe_backups,
@@ -52,7 +53,13 @@ def observe(roles: Roles, *, runner: CommandRunner, record: Record, wait: float 
 
     What cannot be looked at is told as such, and keeps nothing else from being looked at.
     """
-    around = Around(runner=runner, record=record, managed=frozenset(_managed(roles)), wait=wait)
+    around = Around(
+        runner=runner,
+        record=record,
+        managed=frozenset(_managed(roles)),
+        wait=wait,
+        accounts=frozenset(_accounts(roles)),
+    )
     for wanted in roles:
         for kind, observer in OBSERVERS.items():
             if not wanted.get(kind):
@@ -76,3 +83,10 @@ def _managed(roles: Roles) -> t.Iterator[str]:
             yield f"{wanted['balancer']['config_directory']}/{wanted['balancer']['name']}.cfg"
         if wanted.get("ssh_guard"):
             yield from ssh.guard_paths()
+
+
+def _accounts(roles: Roles) -> t.Iterator[tuple[str, str]]:
+    """Give the database accounts that a role wants, so that another one does not take them for strangers."""
+    for wanted in roles:
+        users = [*((wanted.get("database") or {}).get("users") or ()), *(wanted.get("accounts") or ())]
+        yield from ((user["name"], user["host"]) for user in users)

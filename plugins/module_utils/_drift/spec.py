@@ -76,10 +76,15 @@ WANTED: dict[str, t.Any] = {
         "ssh_guard": {"type": "dict", "options": SSH_GUARD},
         "balancer": {"type": "dict", "options": BALANCER},
         "database": {"type": "dict", "options": DATABASE},
+        "accounts": DATABASE["users"],
         "certificates": _dicts(path={"type": "path", "required": True}, days={"type": "int", "required": True}),
         "backups": {
             "type": "dict",
-            "options": {"directory": {"type": "path", "required": True}, "hours": {"type": "int", "required": True}},
+            "options": {
+                "directory": {"type": "path", "required": True},
+                "hours": {"type": "int", "required": True},
+                "service": {"type": "str", "default": ""},
+            },
         },
         "answers": _dicts(
             url=REQUIRED,

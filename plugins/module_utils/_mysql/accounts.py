@@ -11,7 +11,7 @@ import typing as t
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import catalog
-from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.session import identifier, literal
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.session import identifier, literal, own_account
 
 if t.TYPE_CHECKING:
     from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.session import Server, Session
@@ -181,18 +181,65 @@ def _level(level: str) -> str:
     return kind + ".".join(name if name == "*" else identifier(name) for name in names)
 
 
-def wanted_grants(user: dict[str, t.Any]) -> Grants | None:
+def wanted_grants(user: dict[str, t.Any], *, server: Server) -> Grants | None:
     """The privileges a user shall have, in the form of `parse_grants`; None leaves them as they are."""
-    if user.get("privileges") is None:
+    if user.get("privileges") is None and user.get("dumps") is None:
         return None
-    grants: dict[str, frozenset[str]] = {}
-    for level, privileges in user["privileges"].items():
+    grants = dump_grants(databases=user.get("dumps") or (), server=server)
+    for level, privileges in (user.get("privileges") or {}).items():
         kind, database, name = split_level(level)
         listed = [privileges] if isinstance(privileges, str) else list(privileges)
         found = frozenset(item for text in listed for item in split_privileges(text)) - {"USAGE"}
         if found:
-            grants[f"{kind}{database}.{name}"] = found
+            grants[f"{kind}{database}.{name}"] = found | grants.get(f"{kind}{database}.{name}", frozenset())
     return grants
+
+
+def dump_grants(*, databases: t.Collection[str], server: Server) -> Grants:
+    """The least privileges that a logical dump of some databases needs, as measured: one less, and it lacks something.
+
+    Without TRIGGER or a look at the routines nothing fails: triggers and bodies of routines are just missing, in the
+    dump and in its manifest.
+    """
+    if not databases:
+        return {}
+    each = {"SELECT", "SHOW VIEW", "TRIGGER", "EVENT"}
+    grants = {}
+    if server.engine == "mysql":
+        grants["*.*"] = frozenset({"FLUSH_TABLES", "REPLICATION CLIENT", "SHOW_ROUTINE"})
+    else:
+        grants["*.*"] = frozenset({"RELOAD", "BINLOG MONITOR"})
+        if server.series >= (11, 3):
+            each.add("SHOW CREATE ROUTINE")
+        else:
+            grants["mysql.proc"] = frozenset({"SELECT"})
+    return {**grants, **{f"{name}.*": frozenset(each) for name in databases}}
+
+
+def lacking(*, wanted: Grants, existing: Grants) -> list[str]:
+    """Which privileges are wanted and not there, as ``TRIGGER on shop.*``; those for everything count everywhere."""
+    everywhere = existing.get("*.*", frozenset())
+    found = []
+    for level, privileges in sorted(wanted.items()):
+        has = existing.get(level, frozenset()) | everywhere
+        found += [f"{name} on {level}" for name in sorted(privileges - has) if _ALL not in has]
+    return found
+
+
+def refuse_blind(*, session: Session, databases: t.Collection[str]) -> None:
+    """Refuse to dump as an account that does not see all of the databases: nobody would miss what it leaves out.
+
+    :raises WebstackError: It lacks privileges; the message names them.
+    """
+    lines = [str(row[0]) for row in session.rows("SHOW GRANTS FOR CURRENT_USER")]
+    existing = parse_grants(lines=lines, engine=session.server.engine)
+    missing = lacking(wanted=dump_grants(databases=databases, server=session.server), existing=existing)
+    if missing:
+        raise WebstackError(
+            f"The account {own_account()} lacks {', '.join(missing)}, and a dump would not have what it cannot see. "
+            "Nothing was dumped. The role mysql_backup gives it what it needs; run the playbook that provisions this "
+            "host: ansible-playbook phoenix.webstack.provision_web",
+        )
 
 
 def plan(
@@ -240,7 +287,7 @@ def _plan_user(*, observed: Observed, user: dict[str, t.Any]) -> list[Step]:
     elif user["socket"] and _socket_plugin(observed.server.engine) not in existing.definition:
         clause, shown = _authentication(engine=observed.server.engine, user=user)
         steps.append(Step(statement=f"ALTER USER {account} {clause}", shown=f"ALTER USER {account} {shown}"))
-    wanted = wanted_grants(user)
+    wanted = wanted_grants(user, server=observed.server)
     if wanted is not None:
         steps += _plan_grants(account=account, wanted=wanted, existing=existing.grants if existing else {})
     return steps

@@ -28,6 +28,7 @@ ACCOUNTS: dict[str, t.Any] = {
             "socket": {"type": "bool"},
             "password": {"type": "str", "no_log": True},
             "privileges": {"type": "dict"},
+            "dumps": {"type": "list", "elements": "str"},
         },
     },
     "login_unix_socket": {"type": "path"},

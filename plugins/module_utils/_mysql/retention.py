@@ -21,11 +21,14 @@ def expired(
     keep: int,
     keep_days: int,
     now: datetime.datetime,
+    origin: str | None = None,
 ) -> list[dict[str, t.Any]]:
     """Whole sets of a host, with these databases and no others, that neither number nor age keeps any longer.
 
     A set stays if it is among the newest ``keep`` or younger than ``keep_days``. The newest always stays, and so do
-    damaged sets, which somebody should look at: they neither count nor go.
+    damaged sets, which somebody should look at: they neither count nor go. With an ``origin`` only those count that
+    were taken for the same reason: what an admin takes by hand before a migration is not the schedule's to remove.
+    Sets without any table count by themselves: those of a server that lost its data do not make the good ones go.
 
     :arg sets: As `manifest.list_sets` gives them, newest first.
     """
@@ -35,9 +38,19 @@ def expired(
     own = [
         each
         for each in sets
-        if each["valid"] and each["manifest"]["host"] == host and set(each["manifest"]["databases"]) == set(databases)
+        if each["valid"]
+        and each["manifest"]["host"] == host
+        and set(each["manifest"]["databases"]) == set(databases)
+        and origin in (None, each["manifest"].get("origin", manifests.REQUEST))
     ]
-    return [each for each in own[max(1, keep) :] if each["manifest"]["snapshot_at"] < limit]
+    filled = [each for each in own if _has_tables(each["manifest"])]
+    empty = [each for each in own if not _has_tables(each["manifest"])]
+    rest = filled[max(1, keep) :] + empty[max(1, keep) :]
+    return [each for each in rest if each["manifest"]["snapshot_at"] < limit]
+
+
+def _has_tables(manifest: manifests.Manifest) -> bool:
+    return any(database["tables"] for database in manifest["databases"].values())
 
 
 def remove(path: Path) -> None:

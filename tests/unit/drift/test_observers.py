@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandResult
-from ansible_collections.phoenix.webstack.plugins.module_utils._drift import files, firewall, observe, system, who
+from ansible_collections.phoenix.webstack.plugins.module_utils._drift import (
+    database,
+    files,
+    firewall,
+    observe,
+    system,
+    who,
+)
 from ansible_collections.phoenix.webstack.plugins.module_utils._drift.around import Around
 from ansible_collections.phoenix.webstack.plugins.module_utils._drift.model import DRIFT, EXTRA, Difference, Item
 from ansible_collections.phoenix.webstack.plugins.module_utils._drift.record import Record
@@ -217,3 +224,22 @@ def test_what_cannot_be_looked_at_is_told_and_hinders_nothing_else(monkeypatch: 
     ((role, item),) = observe.observe(roles, runner=Runner(), record=Record())
     assert (role, item.differences[0].nature) == ("a", "probe")
     assert "packages of the role a could not be looked at: no answer" in item.differences[0].what
+
+
+@pytest.mark.parametrize(
+    ("service", "rc", "expected"),
+    [("webstack-mysql-backup.service", 0, ["The last dump of the timer failed"]), ("x.service", 1, []), ("", 0, [])],
+)
+def test_a_dump_of_the_timer_that_failed_is_told(service: str, rc: int, expected: list[str], tmp_path: Path) -> None:
+    wanted = {"directory": str(tmp_path), "hours": 168, "service": service}
+    found = told(database.observe_backups(wanted, around(rc=rc)))
+    assert [difference.what.partition(".")[0] for difference in found] == expected
+
+
+def test_the_accounts_of_every_role_are_known() -> None:
+    roles: list[dict[str, t.Any]] = [
+        {"role": "mysql", "database": {"users": [{"name": "app", "host": "localhost"}]}},
+        {"role": "mysql_backup", "accounts": [{"name": "webstack-backup", "host": "localhost"}], "database": None},
+        {"role": "nginx"},
+    ]
+    assert set(observe._accounts(roles)) == {("app", "localhost"), ("webstack-backup", "localhost")}

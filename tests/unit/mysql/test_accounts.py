@@ -145,10 +145,10 @@ def test_databases_get_their_character_set(wanted: t.Any, statements: t.Any) -> 
 @pytest.mark.parametrize("level", ["shop", "", ".x", "shop."])
 def test_places_that_are_none_are_refused(level: t.Any) -> None:
     with pytest.raises(WebstackError, match="is no place for privileges"):
-        accounts.wanted_grants(user(privileges={level: ["ALL"]}))
+        accounts.wanted_grants(user(privileges={level: ["ALL"]}), server=MARIADB)
 
 
 @pytest.mark.parametrize("privilege", ["SELECT; DROP", "ALL ON *.*", "a'b"])
 def test_privileges_that_are_none_are_refused(privilege: t.Any) -> None:
     with pytest.raises(WebstackError, match="is no privilege"):
-        accounts.wanted_grants(user(privileges={"shop.*": [privilege]}))
+        accounts.wanted_grants(user(privileges={"shop.*": [privilege]}), server=MARIADB)

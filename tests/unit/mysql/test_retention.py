@@ -11,9 +11,10 @@ NOW = datetime.datetime(2026, 11, 30, 12, tzinfo=datetime.timezone.utc)
 
 
 def dump_set(
-    day: int, *, host: str = "web-02", valid: bool = True, names: t.Sequence[str] = ("shop",)
+    day: int, *, host: str = "web-02", valid: bool = True, names: t.Sequence[str] = ("shop",), tables: int = 1
 ) -> dict[str, t.Any]:
-    manifest = {"host": host, "snapshot_at": f"2026-11-{day:02}T03:00:00.000Z", "databases": dict.fromkeys(names)}
+    databases: dict[str, t.Any] = {name: {"tables": {f"t{number}": {} for number in range(tables)}} for name in names}
+    manifest = {"host": host, "snapshot_at": f"2026-11-{day:02}T03:00:00.000Z", "databases": databases}
     return {"id": f"day {day}", "valid": valid, "manifest": manifest if valid else None}
 
 
@@ -48,6 +49,31 @@ def test_the_last_good_set_stays_whatever_its_age() -> None:
 def test_sets_of_others_and_of_other_databases_are_left_alone() -> None:
     others = [dump_set(3, host="web-01"), dump_set(2, names=("shop", "crm"))]
     assert expired([dump_set(30), *others, dump_set(1)], keep=1) == ["day 1"]
+
+
+def test_what_was_dumped_by_hand_is_not_the_schedules() -> None:
+    sets = [dump_set(day) for day in (30, 29, 28)]
+    for each in sets[:2]:
+        each["manifest"]["origin"] = "schedule"
+    given: dict[str, t.Any] = {
+        "sets": sets,
+        "host": "web-02",
+        "databases": ["shop"],
+        "keep": 1,
+        "keep_days": 0,
+        "now": NOW,
+    }
+    gone = {origin: retention.expired(**given, origin=origin) for origin in ("schedule", "request", None)}
+    assert {origin: [each["id"] for each in found] for origin, found in gone.items()} == {
+        "schedule": ["day 29"],
+        "request": [],
+        None: ["day 29", "day 28"],
+    }
+
+
+def test_dumps_of_nothing_do_not_make_the_good_ones_go() -> None:
+    nothing = [dump_set(day, tables=0) for day in (30, 29, 28)]
+    assert expired([*nothing, dump_set(20), dump_set(10)], keep=1) == ["day 10", "day 29", "day 28"]
 
 
 def test_a_set_goes_as_a_whole(tmp_path: Path) -> None:
