@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
+import datetime
 import json
 import os
 import shlex
@@ -14,28 +13,23 @@ import typing as t
 from pathlib import Path
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import manifest as manifests
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import retention
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.manifest import MANIFEST_FILE, entries_of
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.verify import verify_copy
-
-MIB = 1 << 20
-# What the connection hands over in one answer is held in memory, more than once, while it grows.
-PIECE = 4 * MIB
-SHOWN_EVERY = 256 * MIB
+from ansible_collections.phoenix.webstack.plugins.plugin_utils._mysql.pieces import DumpReader
 
 ARGUMENTS: dict[str, t.Any] = {
     "path": {"type": "str", "required": True},
     "manifest": {"type": "dict", "required": True},
     "dest": {"type": "path", "required": True},
+    "keep": {"type": "int", "default": 0},
+    "keep_days": {"type": "int", "default": 0},
 }
 
 
-class ActionModule(ActionBase):
+class ActionModule(DumpReader):
     """See the module documentation of ``mysql_dump_fetch``."""
-
-    TRANSFERS_FILES = False
-    _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Fetch what is not here yet; the manifest comes last, so that a folder with one holds the whole dump."""
@@ -57,57 +51,36 @@ class ActionModule(ActionBase):
                     f"{error.filename or folder} on the controller: {error.strerror}. The dump is still whole on its"
                     " host. Make room or name another folder, and run the same command again: what is here stays."
                 ) from error
-        result.update(changed=changed, path=str(folder), bytes=sum(entry["size"] for entry in lacking))
+        expired = self._remove_expired(folder.parent, args) if not self._task.check_mode else []
+        result.update(
+            changed=changed or bool(expired),
+            path=str(folder),
+            bytes=sum(entry["size"] for entry in lacking),
+            removed_sets=expired,
+        )
         return result
 
     def _fetch_all(self, entries: t.Sequence[t.Mapping[str, t.Any]], *, source: str, folder: Path) -> None:
-        total, done = sum(entry["size"] for entry in entries), 0
+        total = sum(entry["size"] for entry in entries)
         for entry in entries:
-            place = f"{source}/{entry['file']}"
-            digest = hashlib.sha256()
+            write(folder / entry["file"], self._pieces(entry, source=source, total=total, verb="fetched"))
 
-            def pieces(place: str = place, size: int = entry["size"], digest: t.Any = digest) -> t.Iterator[bytes]:
-                nonlocal done
-                for start in range(0, size, PIECE):
-                    piece = self._read(place, start=start, size=min(PIECE, size - start))
-                    digest.update(piece)
-                    yield piece
-                    before, done = done, done + len(piece)
-                    if done // SHOWN_EVERY > before // SHOWN_EVERY:
-                        Display().display(f"  fetched {done // MIB} of {total // MIB} MiB")
-
-            target = folder / entry["file"]
-            write(target, pieces())
-            if digest.hexdigest() != entry["sha256"]:
-                target.unlink()
-                raise AnsibleActionFail(
-                    f"{place} has the SHA-256 {digest.hexdigest()} instead of {entry['sha256']}: its content is"
-                    " damaged, on the host or on the way here. It was not kept. Run the same command again; where that"
-                    " does not help, take another dump: ansible-playbook phoenix.webstack.back_up_database"
-                )
-
-    def _read(self, place: str, *, start: int, size: int) -> bytes:
-        """Read a piece of a file on the host; base64, since a connection may change line ends."""
-        part = f"bs={MIB} skip={start // MIB} count={PIECE // MIB}"
-        piece, said = self._run(f"dd if={shlex.quote(place)} {part} status=none | base64 --wrap=0")
-        if len(piece) != size:
-            raise AnsibleActionFail(
-                f"{place} could not be read: {size} bytes were to come from byte {start} on, and {len(piece)} came."
-                f" {said} Run the same command again; where that does not help, take another dump:"
-                " ansible-playbook phoenix.webstack.back_up_database"
-            )
-        return piece
-
-    def _run(self, command: str) -> tuple[bytes, str]:
-        """Give what a command on the host prints as base64, and what it says beside that."""
-        done = self._low_level_execute_command(command)
-        said = done["stderr"].strip()
-        if done["rc"] != 0:
-            raise AnsibleActionFail(
-                f"The dump could not be read on its host: {said or done['rc']}. Run the same command again: files that"
-                " are here already stay."
-            )
-        return base64.b64decode(done["stdout"]), said
+    @staticmethod
+    def _remove_expired(folder: Path, args: t.Mapping[str, t.Any]) -> list[str]:
+        """Remove older dumps of the same host and databases, as far as they may go, and name them."""
+        if not args["keep"] and not args["keep_days"]:
+            return []
+        expired = retention.expired(
+            sets=manifests.list_sets(directory=folder),
+            host=args["manifest"]["host"],
+            databases=list(args["manifest"]["databases"]),
+            keep=args["keep"],
+            keep_days=args["keep_days"],
+            now=datetime.datetime.now(tz=datetime.timezone.utc),
+        )
+        for each in expired:
+            retention.remove(Path(each["path"]))
+        return [each["id"] for each in expired]
 
 
 def holds(path: Path, manifest: t.Mapping[str, t.Any]) -> bool:

@@ -30,6 +30,16 @@ options:
     description: Folder for the dump on the controller; it is made where it is missing.
     type: path
     required: true
+  keep:
+    description:
+      - How many whole dumps of the same host and databases stay in the folder around O(dest); V(0) is all of them.
+      - Older ones are removed once this one is here, unless O(keep_days) keeps them. The newest one always stays.
+    type: int
+    default: 0
+  keep_days:
+    description: For how many days a dump stays there in any case; V(0) leaves it to O(keep) alone.
+    type: int
+    default: 0
 attributes:
   check_mode:
     description: Tells whether anything is missing here, and fetches nothing.
@@ -67,4 +77,9 @@ bytes:
   description: How many bytes of data were missing here.
   returned: success
   type: int
+removed_sets:
+  description: Names of the dumps on the controller whose time was over.
+  returned: success
+  type: list
+  elements: str
 """

@@ -13,6 +13,7 @@ import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.phoenix.webstack.plugins.action import mysql_dump_fetch
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.manifest import MANIFEST_FILE, entries_of
+from ansible_collections.phoenix.webstack.plugins.plugin_utils._mysql import pieces
 
 LARGE = bytes(range(256)) * 20_000  # more than one piece, where a piece is a MiB
 
@@ -48,7 +49,7 @@ def dump(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> Host:
-    monkeypatch.setattr(mysql_dump_fetch, "PIECE", mysql_dump_fetch.MIB)
+    monkeypatch.setattr(pieces, "PIECE", pieces.MIB)
     return Host()
 
 
@@ -80,7 +81,7 @@ def test_all_of_it_comes_and_nobody_else_may_read_it(host: Host, dump: Path, tmp
     }
     assert dest.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in dest.iterdir()} == {0o600}
-    assert len(host.commands) == 1 + -(-len(LARGE) // mysql_dump_fetch.MIB)
+    assert len(host.commands) == 1 + -(-len(LARGE) // pieces.MIB)
 
     host.commands.clear()
     assert not fetch(host, dump, dest)["changed"]
