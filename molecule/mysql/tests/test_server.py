@@ -62,7 +62,32 @@ def test_privileges_are_as_listed(host: t.Any, account: t.Any, grant: t.Any) -> 
     assert grant in "\n".join(query(host, f"SHOW GRANTS FOR {account}"))
 
 
-def test_dump_sets_are_for_root_alone(host: t.Any) -> None:
+def test_dump_sets_are_for_the_timers_user_alone(host: t.Any) -> None:
     with host.sudo():
         found = host.run("find /var/backups/webstack/mysql -printf '%m %u %y\\n'").stdout.split("\n")
-    assert {line for line in found if line} == {"700 root d", "600 root f"}
+    assert {line for line in found if line} == {"700 webstack-backup d", "600 webstack-backup f"}
+
+
+def test_what_went_wrong_is_seen(host: t.Any) -> None:
+    with host.sudo():
+        told = host.run("journalctl --unit webstack-mysql-backup --output cat --no-pager").stdout
+        metrics = dict(
+            line.split() for line in host.file("/run/mysql_backup.prom").content_string.splitlines() if "#" not in line
+        )
+        sets = host.run("ls /var/backups/webstack/mysql").stdout.split()
+        assert host.run("systemctl is-failed webstack-mysql-backup.service").rc == 0
+    assert "Dumped 2" in told
+    assert "The account webstack-backup lacks TRIGGER on shop.*, and a dump would not have what it cannot see." in told
+    assert "There is no new dump: the service ended by signal killed KILL" in told
+    assert ".partial, which the dump that was cut off has left" in told
+    assert "No database server listens on /run/mysqld/mysqld.sock." in told
+    assert any(f"The last good dump is {name}, of 2" in told for name in sets)
+    assert not [name for name in sets if name.endswith(".partial")]
+    assert metrics["phoenix_mysql_backup_last_run_success"] == "0"
+    assert float(metrics["phoenix_mysql_backup_last_success_timestamp_seconds"]) > 0
+
+
+def test_the_timer_runs_now_and_after_a_reboot(host: t.Any) -> None:
+    timer = host.service("webstack-mysql-backup.timer")
+    assert timer.is_running
+    assert timer.is_enabled
