@@ -384,7 +384,7 @@ class Dump:
         """
         begun = time.monotonic()
         partial = self._options.directory / f"{identity}{manifests.PARTIAL_SUFFIX}"
-        files.ensure_private_directory(partial)
+        partial.mkdir(mode=0o700)
         try:
             manifest, held = self._dump_into(partial=partial, identity=identity)
         except BaseException:

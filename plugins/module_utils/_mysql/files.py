@@ -50,10 +50,16 @@ def ensure_private_directory(path: Path) -> None:
 def hand_over(path: Path, *, like: Path) -> None:
     """Give a file, or a folder with what is in it, to whom another one belongs: what root writes among somebody's."""
     owner = like.stat()
-    if owner.st_uid == os.geteuid():
-        return
-    for each in (path, *path.rglob("*")):
-        os.chown(each, owner.st_uid, owner.st_gid, follow_symlinks=False)
+    if owner.st_uid != os.geteuid():
+        give(path, uid=owner.st_uid, gid=owner.st_gid)
+
+
+def give(path: Path, *, uid: int, gid: int) -> None:
+    """Give a file, or a folder with what is in it, to a user; no link that is put there meanwhile leads elsewhere."""
+    os.chown(path, uid, gid, follow_symlinks=False)
+    for _folder, folders, names, descriptor in os.fwalk(path, follow_symlinks=False):
+        for name in (*folders, *names):
+            os.chown(name, uid, gid, dir_fd=descriptor, follow_symlinks=False)
 
 
 def write_json(*, path: Path, value: t.Any) -> None:
@@ -106,7 +112,8 @@ def exclusive_lock(*, path: Path, what: str, patience: float = 30.0, turn: float
     :arg patience: Seconds to wait for the remains of a dead run.
     :arg turn: Seconds to wait for a living one.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    # The folder may be another user's than this process's: no link there has it write elsewhere.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         _acquire(descriptor=descriptor, path=path, what=what, patience=patience, turn=turn)
         os.ftruncate(descriptor, 0)

@@ -82,8 +82,7 @@ def prepare(settings: t.Mapping[str, t.Any]) -> None:
     directory = Path(settings["directory"])
     files.ensure_private_directory(directory)
     owner = pwd.getpwnam(settings["user"])
-    for each in (directory, *directory.rglob("*")):
-        os.chown(each, owner.pw_uid, owner.pw_gid, follow_symlinks=False)
+    files.give(directory, uid=owner.pw_uid, gid=owner.pw_gid)
 
 
 def conclude(settings: t.Mapping[str, t.Any]) -> None:

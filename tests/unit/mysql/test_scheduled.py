@@ -218,11 +218,25 @@ def test_an_account_that_does_not_see_all_is_refused(lines: list[str], missing: 
     assert missing in caught.value.message
 
 
+def test_no_link_is_followed_to_what_is_given_or_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[str] = []
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "secret").touch()
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "link").symlink_to(tmp_path / "elsewhere")
+    monkeypatch.setattr(files.os, "chown", lambda path, *_numbers, **_how: given.append(Path(path).name))
+    files.give(tmp_path / "set", uid=1, gid=1)
+    assert given == ["set", "link"]
+    (tmp_path / ".lock").symlink_to(tmp_path / "elsewhere" / "secret")
+    with pytest.raises(OSError, match="symbolic links"), files.exclusive_lock(path=tmp_path / ".lock", what="x"):
+        pass
+
+
 def test_what_root_writes_among_somebodys_is_handed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[str] = []
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "file").touch()
-    monkeypatch.setattr(files.os, "chown", lambda path, *_numbers, **_how: given.append(path.name))
+    monkeypatch.setattr(files.os, "chown", lambda path, *_numbers, **_how: given.append(Path(path).name))
     files.hand_over(tmp_path / "set", like=tmp_path)
     assert given == []
     monkeypatch.setattr(files.os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
