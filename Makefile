@@ -14,7 +14,7 @@ run := python tools/run_tests.py --jobs $(JOBS)
 
 .DEFAULT_GOAL := help
 .PHONY: help deps browser lock lint unit page sanity molecule e2e test build demo bench-rebuild bench-guard bench-repoint bench-restore \
-    bench-drift drift-table execution-environment faults restore-faults kill-runs lab-up lab-down lab-shell clean
+    bench-drift drift-table execution-environment faults restore-faults backup-faults kill-runs lab-up lab-down lab-shell clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +89,9 @@ bench-restore: deps  ## Compare restores with mysql_db and a raw copy (MIB=1024 
 
 restore-faults: deps  ## Break restores in every way we know (SYSTEM=12|13|mysql FAULT=disk_full for some)
 	@python -m tests.database.faults --system $(or $(SYSTEM),12) $(addprefix --fault=,$(FAULT)) $(ARGS)
+
+backup-faults: deps  ## Break the timer's dumps in every way we know (SYSTEM=12|13|mysql FAULT=disk_full for some)
+	@python -m tests.database.timer --system $(or $(SYSTEM),12) $(addprefix --fault=,$(FAULT)) $(ARGS)
 
 kill-runs: deps  ## Kill runs that close SSH, and see the host open it again (COUNT=20 SUITE=12|13)
 	@python tests/lab/kills.py --count $(COUNT) --suite $(SUITE)
