@@ -197,4 +197,7 @@ def main(arguments: t.Sequence[str] | None = None) -> int:
     except WebstackError as error:
         say(ERROR, error.message)
         return 1
+    except OSError as error:
+        say(ERROR, f"{error}. There is no new dump")
+        return 1
     return 0

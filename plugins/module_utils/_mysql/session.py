@@ -110,7 +110,14 @@ def literal(text: str) -> str:
 def find_socket(*, login_unix_socket: str | None) -> str | None:
     """The socket of the running server: the given one, or the first usual one that exists."""
     candidates = (login_unix_socket,) if login_unix_socket else DEFAULT_SOCKETS
-    return next((path for path in candidates if Path(path).is_socket()), None)
+    return next((path for path in candidates if _is_socket(path)), None)
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return Path(path).is_socket()
+    except PermissionError:  # another's folder, which newer Pythons tell
+        return False
 
 
 def own_account() -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import typing as t
+from pathlib import Path
 
 import pytest
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
@@ -49,6 +50,14 @@ def test_a_missing_socket_names_the_next_command(tmp_path: t.Any, monkeypatch: t
     monkeypatch.setattr(session, "PYMYSQL_IMPORT_ERROR", None)
     with pytest.raises(WebstackError, match="systemctl status mariadb mysql"):
         session.connect(login_unix_socket=str(tmp_path / "none.sock"))
+
+
+def test_a_socket_in_a_folder_that_may_not_be_looked_into_is_none(monkeypatch: t.Any) -> None:
+    def refuse(_path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_socket", refuse)
+    assert session.find_socket(login_unix_socket=None) is None
 
 
 def test_a_missing_library_names_its_package(monkeypatch: t.Any) -> None:
