@@ -183,6 +183,10 @@ COMMANDS: dict[str, t.Callable[[t.Mapping[str, t.Any]], None]] = {
 }
 
 
+def _stop(_number: int, _frame: t.Any) -> t.NoReturn:
+    raise SystemExit(f"{ERROR}Stopped")
+
+
 def main(arguments: t.Sequence[str] | None = None) -> int:
     """Entry point of the program; returns its exit code."""
     parser = argparse.ArgumentParser(
@@ -191,7 +195,7 @@ def main(arguments: t.Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=sorted(COMMANDS))
     command = parser.parse_args(arguments).command
     # systemctl stop, a timeout or a shutdown: the dump removes what it has begun.
-    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit("<3>Stopped"))
+    signal.signal(signal.SIGTERM, _stop)
     try:
         COMMANDS[command](read_settings())
     except WebstackError as error:
