@@ -174,7 +174,8 @@ def disk_full(timer: Timer) -> None:
     """The disk fills up under the dump."""
     with small_disk(timer, 1024):
         timer.begin()
-        timer.shell(f"head --bytes=2G /dev/zero > {DIRECTORY}/filler 2>/dev/null || true")
+        free = f"$(df --output=avail --block-size=1 {DIRECTORY} | tail -n 1)"
+        timer.shell(f"fallocate --length {free} {DIRECTORY}/filler")
 
 
 def no_room(timer: Timer) -> None:
