@@ -174,8 +174,8 @@ def disk_full(timer: Timer) -> None:
     """The disk fills up under the dump."""
     with small_disk(timer, 1024):
         timer.begin()
-        free = f"$(df --output=avail --block-size=1 {DIRECTORY} | tail -n 1)"
-        timer.shell(f"fallocate --length {free} {DIRECTORY}/filler")
+        free = f"$(df --output=avail --block-size=1M {DIRECTORY} | tail -n 1)"
+        timer.shell(f"fallocate --length $(({free} - 8))MiB {DIRECTORY}/filler")
 
 
 def no_room(timer: Timer) -> None:
