@@ -43,6 +43,8 @@ def read_settings(path: Path = SETTINGS) -> dict[str, t.Any]:
         given = json.loads(path.read_text(encoding="utf-8"))
         settings = {name: given.get(name, option.get("default")) for name, option in backup.ARGUMENTS.items()}
         settings["databases"] = [str(name) for name in given["databases"]]
+        # A number that was given on a command line has come as text.
+        settings.update((name, int(settings[name])) for name, each in backup.ARGUMENTS.items() if each["type"] == "int")
         return {**settings, "user": str(given["user"]), "metrics": str(given.get("metrics") or "")}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise WebstackError(

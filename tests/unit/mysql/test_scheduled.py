@@ -28,7 +28,7 @@ def write_set(directory: Path, manifest: manifests.Manifest) -> Path:
 
 def test_settings_are_options_of_the_module(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
-    path.write_text(json.dumps({"databases": ["shop"], "user": "u", "directory": "/d", "keep": 7}))
+    path.write_text(json.dumps({"databases": ["shop"], "user": "u", "directory": "/d", "keep": "7"}))
     settings = scheduled.read_settings(path)
     assert {**settings, "databases": ["shop"]} == {
         **{name: option.get("default") for name, option in backup.ARGUMENTS.items()},
