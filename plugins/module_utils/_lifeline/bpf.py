@@ -18,7 +18,7 @@ import typing as t
 
 # linux/bpf.h
 SYSCALL = {"x86_64": 321, "aarch64": 280, "ppc64le": 361, "s390x": 351, "riscv64": 280}
-PROG_TEST_RUN, PROG_GET_FD_BY_ID, OBJ_GET_INFO_BY_FD = 10, 13, 15
+PROG_TEST_RUN, PROG_GET_NEXT_ID, PROG_GET_FD_BY_ID, OBJ_GET_INFO_BY_FD = 10, 11, 13, 15
 LINK_GET_FD_BY_ID, LINK_GET_NEXT_ID, LINK_DETACH = 30, 31, 34
 LINK_TYPE_XDP = 6
 XDP_ABORTED, XDP_DROP = 0, 1
@@ -40,6 +40,25 @@ def _bpf(command: int, attributes: t.Any) -> int:
 
 def _buffer(data: bytes) -> t.Any:
     return ctypes.create_string_buffer(data, max(len(data), 128))
+
+
+class Programs:
+    """The programs that were ever loaded: no event tells of a new one, but their numbers only grow."""
+
+    def __init__(self) -> None:
+        self._newest = 0
+        self._just_now = False
+
+    def grew(self) -> bool:
+        """Tell whether there is a new one since the last time, or the time before: a program is loaded, then attached."""
+        before, earlier = self._newest, self._just_now
+        with contextlib.suppress(OSError):  # ENOENT: that was the last
+            while True:
+                asked = _buffer(struct.pack("=III", self._newest, 0, 0))
+                _bpf(PROG_GET_NEXT_ID, asked)
+                self._newest = struct.unpack_from("=II", asked.raw)[1]
+        self._just_now = self._newest > before
+        return self._just_now or earlier
 
 
 def verdict(program: int, frame: bytes) -> int:

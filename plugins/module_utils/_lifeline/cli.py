@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import pwd
 import socket
 import time
 import typing as t
+from pathlib import Path
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import (
@@ -20,6 +23,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import 
     rollback,
     watch,
 )
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import HostRunner
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import load_settings
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.terminal import complain, say
 
@@ -37,11 +41,8 @@ def parser() -> argparse.ArgumentParser:
         ("check", command_check, "look at everything now and change nothing; exit code 1 where something hinders SSH"),
         ("heal", command_heal, "look at everything now and mend it"),
         ("accept", command_accept, "take the host as it is now for good, if a login works"),
-        (
-            "release",
-            command_release,
-            "take the guard's rules out of the packet filter, once it is stopped for good",
-        ),
+        ("off", command_off, "switch the guard off until it is switched on again: SSH is then held by nobody"),
+        ("on", command_on, "switch it on again, with the host as it is now taken for good, if a login works"),
         ("explain", command_explain, "show what is held, and what would be taken back if a login failed now"),
         ("logout", command_logout, "tell in a line whether the next login will work; shells run this at their end"),
         ("run", command_run, "be the guard; systemd starts this"),
@@ -95,7 +96,8 @@ def command_logout(_options: argparse.Namespace) -> int:
     """Have everything looked at now, and tell in a line what came of it."""
     asked_at = time.time()
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asking:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asking, contextlib.suppress(BlockingIOError):
+            asking.setblocking(False)  # where many have asked already, it will look anyway
             asking.sendto(b"look", str(paths.CONTROL))
     except OSError:
         say("SSH: the guard does not run, so nobody knows whether the next login will work: ssh-lifeline check")
@@ -179,10 +181,45 @@ def command_accept(options: argparse.Namespace) -> int:
     return 1 if problem else 0
 
 
-def command_release(_options: argparse.Namespace) -> int:
-    """Take out of the kernel what the guard has put there."""
-    guard.Guard(settings=load_settings(), voice=report.Report(quiet=True)).release()
+def command_off(_options: argparse.Namespace) -> int:
+    """Switch the guard off, take out of the kernel what it has put there, and have the journal say who did it."""
+    require_root()
+    voice = report.Report(quiet=True)
+    HostRunner().run(["systemctl", "disable", "--quiet", "--now", paths.TIMER, paths.UNIT], timeout=30.0)
+    guard.Guard(settings=load_settings(), voice=voice).release()
+    voice.tell("guard", "off", f"switched off by {caller()}; nobody holds SSH", priority=report.WARNING)
+    say("The guard is off, also after a boot. Once you are done: ssh-lifeline on")
     return 0
+
+
+def command_on(_options: argparse.Namespace) -> int:
+    """Switch the guard on, if a login works with the host as it is now."""
+    require_root()
+    voice = report.Report(quiet=True)
+    problem = guard.Guard(settings=load_settings(), voice=voice).accept()
+    if problem:
+        say(f"The guard stays as it was, since a login fails: {problem}. Correct that, and try again.")
+        return 1
+    HostRunner().run(["systemctl", "enable", "--quiet", "--now", paths.UNIT, paths.TIMER], timeout=30.0)
+    voice.tell("guard", "on", f"switched on by {caller()}; the host is kept as it is now")
+    say("The guard is on. A login works, and what it needs is kept as it is now.")
+    return 0
+
+
+def require_root() -> None:
+    """Refuse anybody else before anything is touched.
+
+    :raises WebstackError: when this is not root.
+    """
+    if os.geteuid() != 0:
+        raise WebstackError("only root may do that; try sudo")
+
+
+def caller() -> str:
+    """Return who has logged in to run this, whatever account it runs as now."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        return pwd.getpwuid(int(Path("/proc/self/loginuid").read_text(encoding="ascii"))).pw_name
+    return os.environ.get("SUDO_USER", "root")
 
 
 def tell_systemd(state: str) -> None:

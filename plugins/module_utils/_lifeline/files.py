@@ -9,6 +9,7 @@ accounts are kept: ``/etc/passwd#admin`` stands for one of them.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import errno
@@ -92,6 +93,8 @@ def look(path: Path, *, content: bool, known: Entry | None = None) -> Entry | No
         return dataclasses.replace(entry, kind=LINK, mode=0, content=str(path.readlink()))
     if stat.S_ISDIR(found.st_mode):
         return dataclasses.replace(entry, kind=FOLDER)
+    if stat.S_ISSOCK(found.st_mode):  # nobody can read one: a login meets nothing there
+        return None
     if not stat.S_ISREG(found.st_mode):
         return dataclasses.replace(entry, kind=DEVICE, content=str(found.st_rdev))
     if not content or found.st_size > LARGEST:
@@ -106,13 +109,81 @@ def look(path: Path, *, content: bool, known: Entry | None = None) -> Entry | No
     return dataclasses.replace(entry, content=checksum, stamp=stamp)
 
 
+def look_beyond(path: Path, *, content: bool, known: Entry | None = None) -> Entry | None:
+    """Do what `look` does where somebody else than root owns the folder."""
+    try:
+        with anchored(path) as itself:
+            return look(itself, content=content, known=known)
+    except OSError:
+        return None
+
+
 def checksum_of(path: Path) -> str:
     """Return the SHA-256 of a file, without holding all of it."""
     sum_ = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_itself(path) as file:
         while data := file.read(1 << 16):
             sum_.update(data)
     return sum_.hexdigest()
+
+
+def open_itself(path: Path) -> t.BinaryIO:
+    """Open a file to read it, but not what a link leads to, and without waiting for the other end of a pipe."""
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+
+
+def is_foreign(folder: Path) -> bool:
+    """Tell whether somebody else than root may turn what is below a folder into a link to elsewhere, at any moment."""
+    try:
+        return any(each.lstat().st_uid != 0 for each in (*reversed(folder.parents), folder))
+    except OSError:
+        return True
+
+
+@contextlib.contextmanager
+def anchored(path: Path, *, make: bool = False) -> t.Iterator[Path]:
+    """Yield a path to the same place that leads nowhere else, whatever anybody does meanwhile.
+
+    Folders are opened one by one. A link is followed where root alone could have laid it.
+
+    :arg make: Whether missing folders are made.
+    :raises OSError: when somebody else's link is on the way.
+    """
+    if path == path.parent:
+        yield path
+        return
+    folder = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in path.parts[1:-1]:
+            inner = _open_folder(folder, name, make=make)
+            os.close(folder)
+            folder = inner
+        yield Path(f"/proc/self/fd/{folder}") / path.name
+    finally:
+        os.close(folder)
+
+
+def _open_folder(outer: int, name: str, *, make: bool) -> int:
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+    if os.fstat(outer).st_uid != 0:
+        flags |= os.O_NOFOLLOW
+    try:
+        return os.open(name, flags, dir_fd=outer)
+    except FileNotFoundError:
+        if not make:
+            raise
+        os.mkdir(name, mode=0o755, dir_fd=outer)
+        return os.open(name, flags, dir_fd=outer)
+
+
+def give(path: Path, *, mode: int, uid: int, gid: int) -> None:
+    """Set owner and mode of just what is there: chown(2) and chmod(2) would follow a link."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        os.fchown(descriptor, uid, gid)
+        os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
 
 
 class Store:
@@ -129,6 +200,7 @@ class Store:
         self._strict = strict
         self._loaded = self._index_stamp()
         self.good: Entries = self._load()
+        self._foreign: dict[Path, bool] = {}
         # What was last seen, so that nothing is read twice.
         self._seen: Entries = dict(self.good)
 
@@ -137,6 +209,7 @@ class Store:
     def scan(self, tracked: Tracked) -> Entries:
         """Return what is there now."""
         found: Entries = {}
+        self._foreign = {}
         for path in self._walk(tracked.whole):
             self._note(found, path, content=True)
         for path in tracked.outside:
@@ -162,6 +235,11 @@ class Store:
             if entry.kind == FILE and entry.content and path.startswith(f"{folder}/")
         }
 
+    def content(self, path: str) -> bytes | None:
+        """Return the last good content of a file; None for what is no file, or has none."""
+        good = self.good.get(path)
+        return self._blob(good.content).read_bytes() if good and good.kind == FILE and good.content else None
+
     def keep(self, now: Entries) -> None:
         """Take what is there now for good."""
         if now == self.good:
@@ -185,7 +263,13 @@ class Store:
                 yield from sorted(top.rglob("*"))
 
     def _note(self, found: Entries, path: Path, *, content: bool) -> None:
-        seen = look(path, content=content, known=self._seen.get(str(path)))
+        known = self._seen.get(str(path))
+        if path.parent not in self._foreign:
+            self._foreign[path.parent] = is_foreign(path.parent)
+        if not self._foreign[path.parent]:
+            seen = look(path, content=content, known=known)
+        else:
+            seen = look_beyond(path, content=content, known=known)
         if seen is not None:
             found[str(path)] = seen
 
@@ -229,7 +313,8 @@ class Store:
             wanted = [line for line in read_lines(Path(file)) if line.split(b":")[0].decode("utf-8", "replace") == name]
             data = wanted[0] if wanted else b""
         else:
-            data = Path(path).read_bytes()
+            with anchored(Path(path)) as itself, open_itself(itself) as opened:
+                data = opened.read()
         if hashlib.sha256(data).hexdigest() == entry.content:  # else it is changing just now: the next time
             write_atomically(self._blob(entry.content), data)
 
@@ -256,17 +341,17 @@ class Store:
         if wanted is not None and wanted.kind == LINE and LINE_MARK in path:
             self._restore_line(path, wanted, place)
             return
-        now = look(target, content=True)
-        same_kind = now is not None and wanted is not None and now.kind == wanted.kind
-        if now is not None and not same_kind:
-            put_aside(target, place, move=True)
-        elif now is not None and wanted is not None and now.content != wanted.content:
-            put_aside(target, place, move=False)
-        if wanted is not None:
-            self._recreate(target, wanted)
+        if wanted is None and not os.path.lexists(target):
+            return
+        with anchored(target, make=True) as itself:
+            now = look(itself, content=True)
+            other = now is not None and (wanted is None or now.kind != wanted.kind)
+            if now is not None and (other or wanted is None or now.content != wanted.content):
+                put_aside(itself, place / path.lstrip("/"), move=other)
+            if wanted is not None:
+                self._recreate(itself, wanted)
 
     def _recreate(self, target: Path, wanted: Entry) -> None:
-        target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         if wanted.kind == LINK:
             target.unlink(missing_ok=True)
             target.symlink_to(wanted.content)
@@ -278,8 +363,7 @@ class Store:
         elif wanted.content and look(target, content=True) != wanted:
             data = self._blob(wanted.content).read_bytes()
             write_atomically(target, data, mode=wanted.mode, uid=wanted.uid, gid=wanted.gid)
-        os.chown(target, wanted.uid, wanted.gid)
-        target.chmod(wanted.mode)
+        give(target, mode=wanted.mode, uid=wanted.uid, gid=wanted.gid)
 
     def _restore_line(self, path: str, entry: Entry, place: Path) -> None:
         file, _mark, name = path.partition(LINE_MARK)
@@ -287,7 +371,7 @@ class Store:
         lines = read_lines(target)
         kept = [line for line in lines if line.split(b":")[0].decode("utf-8", "replace") != name]
         index = next((number for number, line in enumerate(lines) if line.startswith(f"{name}:".encode())), len(kept))
-        put_aside(target, place, move=False)
+        put_aside(target, place / file.lstrip("/"), move=False)
         mode = self.good.get(file, Entry(FILE, mode=0o644))
         text = b"\n".join([*kept[:index], wanted, *kept[index:]]) + b"\n"
         write_atomically(target, text, mode=mode.mode, uid=mode.uid, gid=mode.gid)
@@ -325,11 +409,10 @@ def read_lines(path: Path) -> list[bytes]:
         return []
 
 
-def put_aside(target: Path, place: Path, *, move: bool) -> None:
+def put_aside(target: Path, kept: Path, *, move: bool) -> None:
     """Keep what is about to be replaced, in a folder that root alone may read."""
     if not os.path.lexists(target):
         return
-    kept = place / str(target).lstrip("/")
     make_private(kept.parent)
     if move:
         shutil.move(str(target), str(kept))

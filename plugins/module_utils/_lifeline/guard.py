@@ -36,6 +36,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import 
     crowd,
     login,
     paths,
+    pins,
     probe,
     report,
     tracked,
@@ -52,8 +53,6 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.files i
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.firewall import Firewall
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.login import Logins
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.memory import (
-    CONTEST_REPAIRS,
-    CONTEST_SECONDS,
     Contest,
     Memory,
     Seen,
@@ -74,12 +73,11 @@ if t.TYPE_CHECKING:
 TICK_SECONDS = 2.0
 SILENT_SECONDS = 10.0  # how often that is looked at of which nothing tells: the older iptables, the processes
 WHOLE_SECONDS = 60.0  # how often that is looked at of which the kernel tells, lest it was not heard
-ASKED_SECONDS = 1.0  # how soon after one login that was asked for there may be another
 AGAIN_SECONDS = 1.0  # after one during which the host was changed
 RETRY_SECONDS = 10.0  # after a login that failed and could not be mended
 MENDED_SECONDS = 2.0  # for what was mended to show
 FIRST_WAIT = 0.2  # seconds for an answer that takes less than a thousandth
-STAND_IN_SECONDS = 1800.0
+CONTESTED_SECONDS = 1800.0  # how long a contest counts as won: a server of the guard's own, files that are pinned
 BEAT_SECONDS = 2.0
 HANG_SECONDS = 45.0  # no round takes as long as this
 DPKG_LOCK = Path("/var/lib/dpkg/lock-frontend")
@@ -107,10 +105,11 @@ class Guard:
         self._tracked = tracked.find_tracked(runner=self._runner, accounts=settings.accounts)
         self._mounts = Mounts(runner=self._runner)
         self._contest = Contest()
-        self._next_silent = self._next_whole = self._next_login = self._next_asked = 0.0
-        self._stand_in_until = time.monotonic() + STAND_IN_SECONDS
+        self._pins = pins.Pins()
+        self._programs = bpf.Programs()
+        self._next_silent = self._next_whole = self._next_login = 0.0
+        self._stand_in_until = time.monotonic() + CONTESTED_SECONDS
         self._turn = 0
-        self._asked = False
         self._shutdown = report.ShutdownLock()
         self._shown: dict[str, t.Any] = {}
         self._followed: Tracked | None = None
@@ -122,6 +121,7 @@ class Guard:
         # It holds host keys and lines of /etc/shadow.
         make_private(paths.STATE)
         paths.STATE.chmod(0o700)
+        pins.unpin_all(self._mounts.pinned())
         self._logins.prepare()
         if any(name not in devices() for name in known_hardware(self._memory.network)):
             self._mend_network("a device is gone")
@@ -150,7 +150,7 @@ class Guard:
             (self._adopt_address, whole or watch.NETWORK in topics),
             (self._hold_queue, whole or watch.NETWORK in topics),
             (self._hold_gateways, whole or watch.NETWORK in topics),
-            (self._hold_ingress, silent or watch.NETWORK in topics),  # of one that belongs to a process, nothing tells
+            (self._hold_ingress, silent or watch.NETWORK in topics or self._programs.grew()),
             (self._hold_wire, silent or watch.NETWORK in topics),
         ):
             if is_due:
@@ -164,11 +164,12 @@ class Guard:
             self._reopen(closed)
         else:
             self._voice.settle("network")
-        self._asked = self._asked or watch.ASKED in topics
-        due = now >= self._next_login or bool(closed) or (self._asked and now >= self._next_asked)
+        due = now >= self._next_login or bool(closed) or watch.ASKED in topics
         if due or watch.FILES in topics:
             self._hold_logins(due=due)
             self._hold_itself()
+        if not closed and not idle and not self._voice.hindrances:
+            self._contest.prove()
         self._voice.publish(self._shown)
 
     def _attempt(self, hold: t.Callable[[], t.Any]) -> bool:
@@ -219,6 +220,7 @@ class Guard:
     def release(self) -> None:
         """Take out of the kernel what the guard has put there."""
         self._firewall.release()
+        pins.unpin_all(self._mounts.pinned())
         self._new_probe(self._memory.network or self._network.look()).tear_down()
 
     def problems(self) -> dict[str, str]:
@@ -313,7 +315,7 @@ class Guard:
                 "daemon", "healed", f"started {unit} after its files were put back", priority=report.WARNING
             )
             return True
-        if self._daemon.start_without_systemd():
+        if self._daemon.start_by_hand():
             self._voice.tell("daemon", "healed", f"started sshd by hand: {unit} does not start", priority=report.ERROR)
             return True
         self._voice.tell_once("daemon", f"{unit} does not start; files put back: {len(restored)}")
@@ -321,20 +323,21 @@ class Guard:
 
     def _stand_in(self) -> bool:
         """Have a server of the guard's own in the place of one that is stopped or spoiled again and again."""
-        self._stand_in_until = time.monotonic() + STAND_IN_SECONDS
+        self._stand_in_until = time.monotonic() + CONTESTED_SECONDS
         done = self._daemon.stand_in(self._store.contents("/etc/ssh"))
         self._voice.tell(
             "daemon",
             "healed" if done else "failed",
-            f"ssh was stopped or spoiled {CONTEST_REPAIRS} times within {CONTEST_SECONDS:.0f} s, so {STAND_IN} runs in"
-            f" its place for {STAND_IN_SECONDS / 60:.0f} minutes; to end it earlier: rm {STAND_IN_FLAG};"
-            f" systemctl stop {STAND_IN}",
+            f"somebody stops or spoils ssh again and again, so {STAND_IN} runs in its place for"
+            f" {CONTESTED_SECONDS / 60:.0f} minutes; to end it earlier: rm {STAND_IN_FLAG}; systemctl stop {STAND_IN}",
             priority=report.WARNING,
         )
         return done
 
-    def _hold_stand_in(self) -> None:
-        """End the guard's own server when its time is over."""
+    def _hold_contests(self) -> None:
+        """End the guard's own server, and let pinned files be what they are, when their time is over."""
+        for path in self._pins.release(overdue=True):
+            self._voice.tell("login", "healed", f"{path} is no longer pinned")
         if self._daemon.stands_in() and time.monotonic() > self._stand_in_until:
             self._daemon.hand_back(self._memory.unit or self._daemon.unit())
             self._voice.tell("daemon", "healed", f"{STAND_IN} has ended, {self._memory.unit} has its place again")
@@ -343,7 +346,7 @@ class Guard:
 
     def _hold_processes(self) -> None:
         """Make room where no process can be started."""
-        self._hold_stand_in()
+        self._hold_contests()
         self._runner.run(["true"], check=False)
         if not self._runner.starved or self.settings.port_thief != STOP:
             return
@@ -556,7 +559,21 @@ class Guard:
             path for path in self._store.differences(self._store.scan(self._tracked)) if self._contest.is_on(path)
         ]
         if paths_ and not changes_under_way():
-            self._store.restore(paths_, runner=self._runner)
+            for path in self._store.restore(paths_, runner=self._runner):
+                self._pin(path)
+
+    def _pin(self, path: str) -> None:
+        """Have the kernel refuse whoever changes a file again and again."""
+        good = self._store.good.get(path)
+        content = self._store.content(path)
+        try:
+            pinned = self._pins.pin(path, good=good, content=content, seconds=CONTESTED_SECONDS)
+        except OSError as error:
+            self._voice.tell_once("guard", f"{path} cannot be pinned: {error}")
+            return
+        if pinned:
+            told = f"somebody changes {path} again and again, so it is pinned for {CONTESTED_SECONDS / 60:.0f} minutes"
+            self._voice.tell("login", "healed", f"{told}; to end it earlier: umount {path}", priority=report.WARNING)
 
     def _restore_login(self, problem: str) -> bool:
         """Put back what was changed, and tell whether there was anything."""
@@ -580,9 +597,6 @@ class Guard:
     def _settle_logins(self, problem: str, seen: Seen) -> None:
         """Keep for good what a login has worked with, else say what is wrong and look again soon."""
         self._shown["login_tried_at"] = time.time()
-        # Everybody may ask, so nobody may make the guard busy.
-        self._asked = False
-        self._next_asked = time.monotonic() + ASKED_SECONDS
         self._shutdown.hold(self._boot_problem() if problem else "")
         if problem:
             self._voice.tell_once("login", problem)
@@ -590,6 +604,7 @@ class Guard:
             return
         self._voice.settle("login")
         self._voice.settle("daemon")
+        self._contest.prove()
         # What was changed while the login went on, it proves nothing of.
         known = seen.files == self._store.good and seen.network == self._memory.network
         steady = known or self._look() == seen
@@ -643,7 +658,8 @@ class Guard:
         differing = self._store.differences(self._store.scan(self._tracked))
         restored = self._store.restore(differing, runner=self._runner) if differing else []
         for path in restored:
-            self._contest.note(path)
+            if self._contest.note(path):
+                self._pin(path)
             self._voice.tell("login", "healed", f"put back {path}: {reason}", priority=report.WARNING)
         if any(tracked.is_unit_path(path) for path in restored):
             self._runner.run(["systemctl", "daemon-reload"], check=False)

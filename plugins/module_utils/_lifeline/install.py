@@ -33,6 +33,8 @@ def without_interference() -> t.Iterator[None]:
 
     The kernel takes the lock back when this process dies, however it does.
     """
+    paths.RUNTIME.mkdir(mode=0o755, exist_ok=True)
+    paths.RUNTIME.chmod(0o755)  # whatever the umask of the run is
     with paths.INSTALLING.open("w", encoding="utf-8") as lock:
         fcntl.lockf(lock, fcntl.LOCK_EX)
         yield

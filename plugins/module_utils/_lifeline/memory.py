@@ -20,8 +20,9 @@ if t.TYPE_CHECKING:
     from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.files import Entries
     from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.network import State
 
-CONTEST_SECONDS = 30.0  # so many repairs within this time are a contest
-CONTEST_REPAIRS = 3
+# So many repairs within this time are a contest; fewer will do where what was mended was seen to work in between.
+CONTEST_REPAIRS, CONTEST_SECONDS = 3, 30.0
+UNDONE_REPAIRS, UNDONE_SECONDS = 2, 8.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,18 +38,28 @@ class Contest:
     """How often somebody has undone what the guard has mended."""
 
     def __init__(self) -> None:
-        self._repairs: dict[str, collections.deque[float]] = {}
+        # When each repair was made, and how many proofs there had been by then.
+        self._repairs: dict[str, collections.deque[tuple[float, int]]] = {}
+        self._until: dict[str, float] = {}
+        self._proofs = 0
+
+    def prove(self) -> None:
+        """Note that SSH works: what is mended from now on is not the same fault as before."""
+        self._proofs += 1
 
     def note(self, subject: str) -> bool:
-        """Note a repair, and tell whether there were many of late."""
+        """Note a repair, and tell whether somebody undoes such repairs."""
         repairs = self._repairs.setdefault(subject, collections.deque(maxlen=CONTEST_REPAIRS))
-        repairs.append(time.monotonic())
+        repairs.append((time.monotonic(), self._proofs))
+        (last, proofs), (earlier, proofs_then) = repairs[-1], repairs[max(-UNDONE_REPAIRS, -len(repairs))]
+        undone = proofs > proofs_then and last - earlier < UNDONE_SECONDS
+        if undone or (len(repairs) == CONTEST_REPAIRS and last - repairs[0][0] < CONTEST_SECONDS):
+            self._until[subject] = last + CONTEST_SECONDS
         return self.is_on(subject)
 
     def is_on(self, subject: str) -> bool:
-        """Tell whether there were many repairs of late."""
-        repairs = self._repairs.get(subject, collections.deque())
-        return len(repairs) == CONTEST_REPAIRS and time.monotonic() - repairs[0] < CONTEST_SECONDS
+        """Tell whether somebody has undone repairs of late."""
+        return time.monotonic() < self._until.get(subject, 0.0)
 
 
 class Memory:

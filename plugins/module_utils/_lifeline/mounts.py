@@ -11,6 +11,7 @@ import re
 import typing as t
 from pathlib import Path
 
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.paths import PINNED, RUNTIME
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import NOT_RUN
 
 if t.TYPE_CHECKING:
@@ -36,9 +37,22 @@ def parse(text: str) -> list[str]:
     for line in text.splitlines():
         before, _dash, after = line.partition(" - ")
         fields, (kind, source, *_rest) = before.split(), after.split()
+        if is_pin(fields[3]):
+            continue
         options = ",".join(name for name in OPTIONS if name in fields[5].split(","))
         found.append(" ".join([fields[4], kind, source, fields[3], options or "-"]))
     return found
+
+
+def is_pin(root: str) -> bool:
+    """Tell whether the root of a mount is a copy that the guard itself has mounted over a file."""
+    return f"/{RUNTIME.name}/{PINNED.name}/" in root
+
+
+def pinned(text: str) -> list[str]:
+    """Return where such copies are mounted, as mountinfo tells."""
+    lines = (line.split() for line in text.splitlines())
+    return [unescape(fields[4]) for fields in lines if is_pin(fields[3])]
 
 
 def above(line: str, paths: t.Collection[str]) -> bool:
@@ -92,6 +106,10 @@ class Mounts:
     def look(self, paths: t.Collection[str]) -> list[str]:
         """Return the mounts above any of the paths."""
         return [line for line in parse(self._file.read_text(encoding="utf-8")) if above(line, paths)]
+
+    def pinned(self) -> list[str]:
+        """Return the files over which a copy of the guard's is mounted."""
+        return pinned(self._file.read_text(encoding="utf-8"))
 
     def restore(self, *, good: t.Sequence[str], paths: t.Collection[str]) -> list[str]:
         """Go back to how it was and return the commands that it took."""

@@ -314,12 +314,17 @@ def known_hardware(state: State) -> dict[str, str]:
 
 
 def other_namespaces(root: Path) -> list[Path]:
-    """Return a path to every network namespace but this one, those with a name first."""
-    own = (root / "proc/self/ns/net").stat().st_ino
+    """Return a path to every network namespace but this one, those with a name first.
+
+    Those that any user can make, inside a user namespace of his own, hold no device of this host's.
+    """
+    own, own_users = ((root / "proc/self/ns" / kind).stat().st_ino for kind in ("net", "user"))
     found: dict[int, Path] = {}
     for path in (*root.glob("run/netns/*"), *root.glob("proc/[0-9]*/ns/net")):
         with contextlib.suppress(OSError):  # a process that ended meanwhile
-            found.setdefault(path.stat().st_ino, path)
+            users = path.with_name("user") if path.name == "net" else None
+            if users is None or users.stat().st_ino == own_users:
+                found.setdefault(path.stat().st_ino, path)
     return [path for number, path in found.items() if number != own]
 
 

@@ -12,9 +12,11 @@ COMMAND = Path("/usr/local/bin/ssh-lifeline")  # everybody may ask for the statu
 SETTINGS = Path("/etc/ssh-lifeline/settings.json")
 STATE = Path("/var/lib/ssh-lifeline")  # survives a reboot; root alone may look
 RUNTIME = Path("/run/ssh-lifeline")
+PINNED = RUNTIME / "pinned"  # good copies of files that somebody spoils again and again, mounted over them
 UNIT = "ssh-lifeline.service"
 TIMER = "ssh-lifeline.timer"
 ROLLBACK = STATE / "rollback"
 ARMED = ROLLBACK / "armed"  # there is a change that nobody has confirmed yet
 CONTROL = RUNTIME / "control"  # whoever sends a word to it has everything looked at now
-INSTALLING = Path("/run/lock/ssh-lifeline")  # locked while another version is put on the host
+# Locked while another version is put on the host. Not in /run/lock, where everybody could hold it, and so the guard up.
+INSTALLING = RUNTIME / "installing"

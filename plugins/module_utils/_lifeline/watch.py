@@ -51,6 +51,8 @@ IN_CHANGES = IN_ATTRIB | IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED | IN_
 IN_NONBLOCK = 0x800
 INOTIFY_EVENT = struct.Struct("iIII")
 LARGEST_READ = 1 << 16
+# Everybody may ask for a look, so nobody may keep the guard busy by it: those who ask meanwhile wait.
+ASKED_SECONDS = 2.0
 # Several changes that belong together are looked at once.
 SETTLE_SECONDS = 0.05
 
@@ -131,6 +133,7 @@ class Watcher:
         hear_of_fixed_neighbours_only(self._neighbours)
         self.files = Inotify()
         self._asked = _control_socket()
+        self._hears_at = 0.0
         self._mounts = Path("/proc/self/mountinfo").open("rb")  # noqa: SIM115 (as long as this lives)
         self._signals, waking = socket.socketpair()
         for each in (self._signals, waking):
@@ -169,7 +172,9 @@ class Watcher:
         return topics
 
     def _poll(self, seconds: float) -> set[str]:
-        heard = {self._firewall: FIREWALL, self._network: NETWORK, self._neighbours: NEIGHBOUR, self._asked: ASKED}
+        heard = {self._firewall: FIREWALL, self._network: NETWORK, self._neighbours: NEIGHBOUR}
+        if time.monotonic() >= self._hears_at:
+            heard[self._asked] = ASKED
         sources: dict[int, str] = {each.fileno(): topic for each, topic in heard.items()}
         if self.files.descriptor >= 0:
             sources[self.files.descriptor] = FILES
@@ -184,6 +189,8 @@ class Watcher:
         for each, topic in heard.items():
             if topic in topics - {FIREWALL}:
                 _drain(each)
+        if ASKED in topics:
+            self._hears_at = time.monotonic() + ASKED_SECONDS
         if FILES in topics and not self.files.changed():
             topics.discard(FILES)
         if DAEMON in topics:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import typing as t
 from pathlib import Path
 
 import pytest
 from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandResult
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import files
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.files import Store, Tracked
 
 
@@ -163,3 +166,61 @@ def test_a_store_is_for_root_alone(world: World, tmp_path: Path) -> None:
         assert path.stat().st_mode & 0o077 == 0
     assert (tmp_path / "good").stat().st_mode & 0o077 == 0
     assert world.store.good
+
+
+# -- others, who own the folder in which root writes
+
+
+@pytest.fixture
+def elsewhere(world: World) -> Path:
+    """A folder of root's, to which the owner of the home would have the guard led; the home is somebody else's."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    folder = world.home.parent / "elsewhere"
+    folder.mkdir()
+    (folder / "authorized_keys").write_text("of root\n")
+    os.chown(world.home, 65534, 65534)
+    return folder
+
+
+def lead_astray(world: World, elsewhere: Path) -> None:
+    """Do what the owner of the home does between two steps of root's."""
+    world.keys.unlink()
+    world.keys.parent.rmdir()
+    world.keys.parent.symlink_to(elsewhere)
+
+
+def test_nothing_is_read_through_a_link_that_somebody_else_has_laid(world: World, elsewhere: Path) -> None:
+    lead_astray(world, elsewhere)
+    assert files.look_beyond(world.keys, content=True) is None
+    with pytest.raises(OSError, match="Not a directory|symbolic links"), files.anchored(world.keys):
+        pass
+
+
+def test_nothing_is_written_through_it(world: World, elsewhere: Path) -> None:
+    lead_astray(world, elsewhere)
+    world.restore()
+    assert (elsewhere / "authorized_keys").read_text() == "of root\n"
+    assert not world.keys.parent.is_symlink()
+    assert world.keys.read_text() == "ssh-ed25519 AAAA admin\n"
+
+
+def test_owner_and_mode_are_not_set_through_it(world: World, elsewhere: Path) -> None:
+    world.keys.unlink()
+    world.keys.symlink_to(elsewhere / "authorized_keys")
+    with pytest.raises(OSError, match="symbolic links"):
+        files.give(world.keys, mode=0o666, uid=65534, gid=65534)
+    assert (elsewhere / "authorized_keys").stat().st_uid == 0
+
+
+def test_roots_own_links_are_followed(world: World) -> None:
+    link = world.home.parent / "link"
+    link.symlink_to(world.home)
+    with files.anchored(link / ".ssh" / "authorized_keys") as itself:
+        assert itself.read_text() == "ssh-ed25519 AAAA admin\n"
+
+
+def test_a_socket_where_nothing_was_is_nothing(world: World) -> None:
+    with socket.socket(socket.AF_UNIX) as held:
+        held.bind(str(world.home.parent / "nologin"))
+        assert world.changed() == []

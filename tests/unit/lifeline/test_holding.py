@@ -62,6 +62,12 @@ def test_the_way_back_to_the_mounts_of_before(now: list[str], expected: list[str
     assert words(now=now) == expected
 
 
+def test_a_copy_that_the_guard_has_mounted_over_a_file_is_no_strange_mount() -> None:
+    pin = "50 25 0:24 /ssh-lifeline/pinned/0a1b /home/admin/.ssh/authorized\\040keys ro - tmpfs tmpfs rw\n"
+    assert mounts.parse(MOUNTINFO + pin) == mounts.parse(MOUNTINFO)
+    assert mounts.pinned(MOUNTINFO + pin) == ["/home/admin/.ssh/authorized keys"]
+
+
 # -- crowds
 
 
@@ -158,13 +164,20 @@ def test_a_hardware_address_that_cannot_be_changed_in_flight() -> None:
 
 
 def test_other_namespaces(tmp_path: Path) -> None:
-    for name in ("proc/self/ns/net", "proc/1/ns/net", "proc/7/ns/net", "run/netns/fault"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-    (tmp_path / "proc/self/ns/net").touch()
-    (tmp_path / "proc/1/ns/net").hardlink_to(tmp_path / "proc/self/ns/net")
+    for folder in ("proc/self/ns", "proc/1/ns", "proc/7/ns", "proc/8/ns", "proc/9/ns", "run/netns"):
+        (tmp_path / folder).mkdir(parents=True)
+    for kind in ("net", "user"):
+        (tmp_path / "proc/self/ns" / kind).touch()
+        (tmp_path / "proc/1/ns" / kind).hardlink_to(tmp_path / "proc/self/ns" / kind)
+    for number in ("7", "8"):
+        (tmp_path / "proc" / number / "ns/user").hardlink_to(tmp_path / "proc/self/ns/user")
     (tmp_path / "run/netns/fault").touch()
     (tmp_path / "proc/7/ns/net").hardlink_to(tmp_path / "run/netns/fault")
-    assert network.other_namespaces(tmp_path) == [tmp_path / "run/netns/fault"]
+    (tmp_path / "proc/8/ns/net").touch()
+    # Whoever is no root may make one inside a user namespace of his own, and put a device of any address there.
+    (tmp_path / "proc/9/ns/net").touch()
+    (tmp_path / "proc/9/ns/user").touch()
+    assert network.other_namespaces(tmp_path) == [tmp_path / "run/netns/fault", tmp_path / "proc/8/ns/net"]
 
 
 # -- logins, and who undoes what was mended
@@ -184,8 +197,24 @@ def test_a_contest_is_many_repairs_of_the_same_within_a_short_time(monkeypatch: 
     assert [contest.note("daemon"), contest.note("daemon"), contest.note("other")] == [False, False, False]
     now[0] = 29.0
     assert contest.note("daemon")
-    now[0] = 31.0
+    now[0] = 58.0
+    assert contest.is_on("daemon")
+    now[0] = 60.0
     assert not contest.is_on("daemon")
+
+
+def test_what_worked_in_between_is_undone_when_it_is_mended_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(memory.time, "monotonic", lambda: now[0])
+    contest = memory.Contest()
+    contest.note("daemon")
+    contest.prove()
+    now[0] = 7.0
+    assert contest.note("daemon")
+    # Long after, it is another fault.
+    now[0] = 100.0
+    contest.prove()
+    assert not contest.note("daemon")
 
 
 def test_folders_of_both_kinds_are_watched_for_all_names_that_count() -> None:
