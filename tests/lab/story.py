@@ -344,8 +344,7 @@ class Story:
 
     def take_guard_off(self, shell: OpenShell) -> None:
         """Stop the guard on the host, and remove that of ufw's files: from now on the admin can be locked out."""
-        shell.type("sudo systemctl disable --now ssh-lifeline.timer ssh-lifeline")
-        shell.type("sudo ssh-lifeline release")
+        shell.type("sudo ssh-lifeline off")
         shell.type(f"sudo sed -i {shlex.quote(GUARD_BLOCK)} {' '.join(GUARD_FILES)}")
         shell.type("sudo ufw reload")
 

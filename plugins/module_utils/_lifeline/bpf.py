@@ -50,7 +50,7 @@ class Programs:
         self._just_now = False
 
     def grew(self) -> bool:
-        """Tell whether there is a new one since the last time, or the time before: a program is loaded, then attached."""
+        """Tell whether there is a new one since the last time, or the one before: it is loaded first, then attached."""
         before, earlier = self._newest, self._just_now
         with contextlib.suppress(OSError):  # ENOENT: that was the last
             while True:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -27,16 +28,20 @@ STAND_IN = "ssh-lifeline-server.service"
 BY_HAND = "ssh-lifeline-emergency.service"
 STAND_IN_FLAG = paths.RUNTIME / "stand-in"  # ssh.service has a condition on it
 STAND_IN_FOLDER = paths.RUNTIME / "server"
+# Whatever the defaults for all units are set to.
+LIMITS = {"LimitAS": "infinity", "LimitNOFILE": "65536", "LimitNPROC": "infinity", "TasksMax": "infinity"}
 STAND_IN_UNIT = {
     "Restart": "always",
     "RestartSec": "1",
     "KillMode": "process",
     "RuntimeDirectory": "sshd",
     "RuntimeDirectoryPreserve": "yes",
+    **LIMITS,
 }
 RUNTIME_FOLDER = Path("/run/sshd")
 START_SECONDS = 3.0
 TERM_SECONDS = 2.0
+DEAF_SECONDS = 1.5  # a server takes a connection within milliseconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,12 +91,13 @@ class Daemon:
         self._proc = proc or Proc()
         self._listening: frozenset[tuple[str, int, str]] = frozenset()
         self._holders: list[Holder] = []
+        self._waiting_since: float | None = None
 
     def holders(self) -> list[Holder]:
         """Return who listens on the SSH ports; processes are searched only when the sockets are other ones."""
-        listening = frozenset(
-            (each.address, each.port, each.inode) for port in self._settings.ports for each in sockets.listening(port)
-        )
+        found = [each for port in self._settings.ports for each in sockets.listening(port)]
+        self._note_waiting(any(each.waiting for each in found))
+        listening = frozenset((each.address, each.port, each.inode) for each in found)
         if listening != self._listening or any(not Path(f"/proc/{holder.pid}").exists() for holder in self._holders):
             self._holders = [self._holder(pid, each) for pid, each in self._owners(listening)]
             self._listening = listening
@@ -100,6 +106,16 @@ class Daemon:
     def main_pid(self) -> int | None:
         """Return the process to be watched, as of the last look; None where there is none."""
         return next((each.pid for each in self._holders if each.rightful and each.pid > 1), None)
+
+    def _note_waiting(self, waiting: bool) -> None:
+        self._waiting_since = (self._waiting_since or time.monotonic()) if waiting else None
+
+    def is_deaf(self) -> bool:
+        """Tell whether connections wait that nobody takes, as of the last look.
+
+        The kernel goes on to answer for a server that is out of descriptors, held by a debugger, or frozen.
+        """
+        return self._waiting_since is not None and time.monotonic() - self._waiting_since > DEAF_SECONDS
 
     def unit(self) -> str:
         """Return the unit that brings SSH to this host."""
@@ -121,6 +137,18 @@ class Daemon:
         """Let a stopped server go on."""
         os.kill(holder.pid, signal.SIGCONT)
         return f"{holder} was stopped and goes on"
+
+    def end_deaf(self) -> str:
+        """End the server that takes no connections, and say which; its sessions are processes of their own."""
+        deaf = {each.pid: each for each in self._holders if each.rightful and each.pid > 1}
+        self._waiting_since = None
+        for pid in deaf:
+            tracer = tracer_of(pid)
+            if tracer and self._settings.port_thief == STOP:  # as long as it lives, the server does not end
+                end_process(tracer)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)  # it may be deaf to everything else
+        return f"{', '.join(map(str, deaf.values())) or 'the server'} took no connections"
 
     def evict(self, holder: Holder) -> str:
         """Make room on the port, where the policy says so, and say what was done."""
@@ -218,10 +246,11 @@ class Daemon:
 
         What systemd starts is not bound by what the guard may not do.
         """
-        self._runner.run(["systemctl", "stop", SERVICE], check=False)  # it would try for ever
+        self._runner.run(["systemctl", "--no-block", "stop", SERVICE], check=False)  # it would try for ever
         RUNTIME_FOLDER.mkdir(mode=0o755, exist_ok=True)
-        by_systemd = ["systemd-run", "--quiet", "--collect", f"--unit={BY_HAND}", "--property=KillMode=process"]
-        started = self._runner.run([*by_systemd, SSHD, "-D"], check=False).rc == 0
+        properties = [f"--property={name}={value}" for name, value in {"KillMode": "process", **LIMITS}.items()]
+        by_systemd = ["systemd-run", "--quiet", "--collect", f"--unit={BY_HAND}", *properties, SSHD, "-D"]
+        started = self._runner.run(by_systemd, check=False).rc == 0
         if started and self._wait_for_listener(BY_HAND):
             return True
         self._runner.run([SSHD], check=False)
@@ -296,6 +325,15 @@ class Daemon:
         except OSError:
             return False
         return bool(fields) and fields[0] == "T"
+
+
+def tracer_of(pid: int) -> int:
+    """Return the process that holds another one, as a debugger does; 0 for none."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in text.splitlines() if line.startswith("TracerPid:")), 0)
 
 
 def end_process(pid: int) -> None:

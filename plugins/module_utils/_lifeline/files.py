@@ -30,6 +30,7 @@ if t.TYPE_CHECKING:
 FILE, FOLDER, LINK, LINE, DEVICE = "file", "folder", "link", "line", "device"
 LARGEST = 32 << 20  # bytes; no file that a login needs is larger
 LINE_MARK = "#"
+ACL = "system.posix_acl_access"
 ASIDE_KEPT = 50
 
 
@@ -46,6 +47,7 @@ class Entry:
     uid: int = 0
     gid: int = 0
     content: str = ""
+    acl: str = ""  # POSIX access control list, in hexadecimal digits
     stamp: str = dataclasses.field(default="", compare=False)
 
 
@@ -91,6 +93,7 @@ def look(path: Path, *, content: bool, known: Entry | None = None) -> Entry | No
     entry = Entry(FILE, mode=stat.S_IMODE(found.st_mode), uid=found.st_uid, gid=found.st_gid)
     if stat.S_ISLNK(found.st_mode):
         return dataclasses.replace(entry, kind=LINK, mode=0, content=str(path.readlink()))
+    entry = dataclasses.replace(entry, acl=access_list(path))
     if stat.S_ISDIR(found.st_mode):
         return dataclasses.replace(entry, kind=FOLDER)
     if stat.S_ISSOCK(found.st_mode):  # nobody can read one: a login meets nothing there
@@ -107,6 +110,14 @@ def look(path: Path, *, content: bool, known: Entry | None = None) -> Entry | No
     except OSError:
         return entry
     return dataclasses.replace(entry, content=checksum, stamp=stamp)
+
+
+def access_list(path: Path) -> str:
+    """Return the access control list of a path, which its mode does not tell of; an empty text for none."""
+    try:
+        return os.getxattr(path, ACL, follow_symlinks=False).hex()
+    except OSError:
+        return ""
 
 
 def look_beyond(path: Path, *, content: bool, known: Entry | None = None) -> Entry | None:
@@ -176,12 +187,17 @@ def _open_folder(outer: int, name: str, *, make: bool) -> int:
         return os.open(name, flags, dir_fd=outer)
 
 
-def give(path: Path, *, mode: int, uid: int, gid: int) -> None:
-    """Set owner and mode of just what is there: chown(2) and chmod(2) would follow a link."""
+def give(path: Path, wanted: Entry) -> None:
+    """Set who may do what with just what is there: chown(2) and chmod(2) would follow a link."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        os.fchown(descriptor, uid, gid)
-        os.fchmod(descriptor, mode)
+        os.fchown(descriptor, wanted.uid, wanted.gid)
+        if wanted.acl:
+            os.setxattr(descriptor, ACL, bytes.fromhex(wanted.acl))
+        else:
+            with contextlib.suppress(OSError):  # there is none
+                os.removexattr(descriptor, ACL)
+        os.fchmod(descriptor, wanted.mode)
     finally:
         os.close(descriptor)
 
@@ -363,7 +379,7 @@ class Store:
         elif wanted.content and look(target, content=True) != wanted:
             data = self._blob(wanted.content).read_bytes()
             write_atomically(target, data, mode=wanted.mode, uid=wanted.uid, gid=wanted.gid)
-        give(target, mode=wanted.mode, uid=wanted.uid, gid=wanted.gid)
+        give(target, wanted)
 
     def _restore_line(self, path: str, entry: Entry, place: Path) -> None:
         file, _mark, name = path.partition(LINE_MARK)

@@ -46,7 +46,6 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import 
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.daemon import (
     RUNTIME_FOLDER,
     STAND_IN,
-    STAND_IN_FLAG,
     Daemon,
 )
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.files import Store
@@ -78,6 +77,7 @@ RETRY_SECONDS = 10.0  # after a login that failed and could not be mended
 MENDED_SECONDS = 2.0  # for what was mended to show
 FIRST_WAIT = 0.2  # seconds for an answer that takes less than a thousandth
 CONTESTED_SECONDS = 1800.0  # how long a contest counts as won: a server of the guard's own, files that are pinned
+END_IT = "to end it earlier: ssh-lifeline off && ssh-lifeline on"
 BEAT_SECONDS = 2.0
 HANG_SECONDS = 45.0  # no round takes as long as this
 DPKG_LOCK = Path("/var/lib/dpkg/lock-frontend")
@@ -218,9 +218,11 @@ class Guard:
                 self._probe.tear_down()
 
     def release(self) -> None:
-        """Take out of the kernel what the guard has put there."""
+        """Take out of the kernel what the guard has put there, and give the server its place again."""
         self._firewall.release()
         pins.unpin_all(self._mounts.pinned())
+        if self._daemon.stands_in():
+            self._daemon.hand_back(self._memory.unit or self._daemon.unit())
         self._new_probe(self._memory.network or self._network.look()).tear_down()
 
     def problems(self) -> dict[str, str]:
@@ -275,7 +277,9 @@ class Guard:
 
     def _hold_port(self) -> None:
         self._evict_thieves()
-        if not self._daemon.holders():
+        if self._daemon.is_deaf():
+            self._start(self._daemon.end_deaf(), restart=True)
+        elif not self._daemon.holders():
             self._start("nobody listened on the port of SSH")
         elif not RUNTIME_FOLDER.exists():
             RUNTIME_FOLDER.mkdir(mode=0o755)
@@ -329,7 +333,7 @@ class Guard:
             "daemon",
             "healed" if done else "failed",
             f"somebody stops or spoils ssh again and again, so {STAND_IN} runs in its place for"
-            f" {CONTESTED_SECONDS / 60:.0f} minutes; to end it earlier: rm {STAND_IN_FLAG}; systemctl stop {STAND_IN}",
+            f" {CONTESTED_SECONDS / 60:.0f} minutes; {END_IT}",
             priority=report.WARNING,
         )
         return done
@@ -397,15 +401,17 @@ class Guard:
             self._voice.tell_once("gateway", f"no answer from {', '.join(silent)}, which answered before")
 
     def _hold_queue(self) -> bool:
-        """Take off a queue that lets nothing out, which the probe does not come to; tell whether there was one."""
-        ways = self._probe.ways if self._probe else []
-        strange = [way.device for way in ways if self._network.has_strange_queue(way.device, good=self._memory.network)]
-        stuck = [device for device in sorted(set(strange)) if not wire.leaves(device)]
-        for device in stuck:
-            self._network.drop_queue(device)
-            told = f"took a queue off {device} that let nothing out"
-            self._voice.tell("network", "healed", told, priority=report.WARNING)
-        return bool(stuck)
+        """Take off queues and filters that let nothing out, to which the probe does not come; tell whether it did."""
+        ways, good = self._probe.ways if self._probe else [], self._memory.network
+        stuck = False
+        for device in sorted({way.device for way in ways}):
+            replies = [probe.reply_packet(way=way, port=self.settings.ports[0]) for way in ways if way.device == device]
+            if self._network.has_strange_way_out(device, good=good) and not wire.leaves(device, replies):
+                for command in self._network.clear_way_out(device, good=good):
+                    told = f"ran {command}: SSH's replies did not leave {device}"
+                    self._voice.tell("network", "healed", told, priority=report.WARNING)
+                stuck = True
+        return stuck
 
     def _adopt_address(self) -> None:
         """Follow a host that was given another address (by DHCP, by its admin)."""
@@ -547,8 +553,7 @@ class Guard:
     def _restore_itself(self, problem: str) -> None:
         differing = self._own_store.differences(self._own_store.scan(self._own))
         restored = self._own_store.restore(differing, runner=self._runner)
-        if any(tracked.is_unit_path(path) for path in restored):
-            self._runner.run(["systemctl", "daemon-reload"], check=False)
+        self._reread_units(restored)
         if restored:
             told = f"put back {', '.join(restored)}: {problem}"
             self._voice.tell("guard", "healed", told, priority=report.WARNING)
@@ -573,7 +578,7 @@ class Guard:
             return
         if pinned:
             told = f"somebody changes {path} again and again, so it is pinned for {CONTESTED_SECONDS / 60:.0f} minutes"
-            self._voice.tell("login", "healed", f"{told}; to end it earlier: umount {path}", priority=report.WARNING)
+            self._voice.tell("login", "healed", f"{told}; {END_IT}", priority=report.WARNING)
 
     def _restore_login(self, problem: str) -> bool:
         """Put back what was changed, and tell whether there was anything."""
@@ -661,9 +666,15 @@ class Guard:
             if self._contest.note(path):
                 self._pin(path)
             self._voice.tell("login", "healed", f"put back {path}: {reason}", priority=report.WARNING)
-        if any(tracked.is_unit_path(path) for path in restored):
-            self._runner.run(["systemctl", "daemon-reload"], check=False)
+        self._reread_units(restored)
         return ran + restored
+
+    def _reread_units(self, restored: t.Collection[str]) -> None:
+        """Have systemd read what was put back."""
+        if any(path.startswith(tracked.MANAGER_SETTINGS) for path in restored):
+            self._runner.run(["systemctl", "daemon-reexec"], check=False)
+        elif any(tracked.is_unit_path(path) for path in restored):
+            self._runner.run(["systemctl", "daemon-reload"], check=False)
 
     def _look(self) -> Seen:
         return Seen(

@@ -31,6 +31,7 @@ SYSCTLS = {
     "ipv4": ("rp_filter", "arp_ignore", "arp_filter", "drop_gratuitous_arp"),
     "ipv6": ("disable_ipv6", "accept_ra"),
 }
+TAKES_PACKETS = ("macvlan", "macvtap", "ipvlan", "ipvtap")  # kinds of links
 # What the kernel adds to a route for us to see, and does not take back.
 PASSING = re.compile(r" (linkdown|dead|expires \d+sec|error -?\d+|offload|trap|rt_offload|rt_trap)\b")
 # The kernel's own metric of 0 cannot be given: a route that is put back has the usual one.
@@ -54,8 +55,9 @@ class Network:
         addresses = self._json("ip", "-json", "address", "show", "scope", "global")
         beside = self._json("ip", "-json", "address", "show", "scope", "link")
         devices = sorted({each["ifname"] for each in addresses if each.get("ifname") not in (None, OWN_LINK)})
-        links = self._json("ip", "-json", "link", "show")
+        links = self._json("ip", "-json", "-details", "link", "show")
         return {
+            "upper": [line for each in links for line in upper_lines(each, devices)],
             "link": [line for each in links if each.get("ifname") in devices for line in link_lines(each)],
             "sysctl": [line for device in ("all", *devices) for line in self._sysctls(device)],
             "address": address_lines(addresses, devices),
@@ -130,13 +132,20 @@ class Network:
         ]
         return [" ".join(argv) for argv in self._run(argvs)]
 
-    def has_strange_queue(self, device: str, *, good: State) -> bool:
-        """Tell whether a device has another queue than it had before."""
-        return bool(good) and any(line not in good.get("qdisc", []) for line in self._qdiscs(device))
+    def has_strange_way_out(self, device: str, *, good: State) -> bool:
+        """Tell whether a device has another queue than it had before, or a filter ahead of it that it had not."""
+        return bool(good) and bool(self._strange_way_out(device, good))
 
-    def drop_queue(self, device: str) -> None:
-        """Have a device get the queue that the kernel gives to each."""
-        self._run(_unset_qdisc(f"{device} root"))
+    def clear_way_out(self, device: str, *, good: State) -> list[str]:
+        """Have a device get the queue that the kernel gives to each, and no strange filter; return the commands."""
+        return [" ".join(argv) for argv in self._run(self._strange_way_out(device, good))]
+
+    def _strange_way_out(self, device: str, good: State) -> list[list[str]]:
+        queues = [line for line in self._qdiscs(device) if line not in good.get("qdisc", [])]
+        filters = [line for line in self._filters(device) if line not in good.get("filter", []) and " egress " in line]
+        return [argv for line in queues for argv in _unset_qdisc(line)] + [
+            argv for line in filters for argv in _unset_filter(line)
+        ]
 
     def xdp_programs(self, device: str) -> list[int]:
         """Return the ids of the XDP programs that run on a device's packets."""
@@ -258,6 +267,12 @@ def link_lines(link: t.Mapping[str, t.Any]) -> list[str]:
     ]
 
 
+def upper_lines(link: t.Mapping[str, t.Any], devices: t.Collection[str]) -> list[str]:
+    """Return a link that takes packets away from one of the devices, with its name."""
+    kind = link.get("linkinfo", {}).get("info_kind")
+    return [f"{link['ifname']} over {link['link']}"] if kind in TAKES_PACKETS and link.get("link") in devices else []
+
+
 def commands(*, good: State, now: State) -> list[list[str]]:
     """Return the commands that lead from ``now`` to ``good``, in an order in which they work."""
     argvs: list[list[str]] = []
@@ -332,6 +347,10 @@ def _rename(old: str, new: str) -> list[list[str]]:
     return [["ip", "link", "set", "dev", old, *words] for words in (["down"], ["name", new])]
 
 
+def _unset_upper(line: str) -> list[list[str]]:
+    return [["ip", "link", "del", "dev", line.split(maxsplit=1)[0]]]
+
+
 def _set_link(line: str) -> list[list[str]]:
     name, *words = line.split()
     if words[0] == "master":
@@ -390,6 +409,7 @@ def _nothing(_line: str) -> list[list[str]]:
 
 # How a line that is missing comes back, and how one that is too many goes.
 VERBS: dict[str, tuple[t.Callable[[str], list[list[str]]], t.Callable[[str], list[list[str]]]]] = {
+    "upper": (_nothing, _unset_upper),
     "link": (_set_link, _unset_link),
     "sysctl": (_set_sysctl, _nothing),
     "address": (_set_address, _nothing),

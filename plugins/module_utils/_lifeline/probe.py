@@ -46,7 +46,8 @@ KNOCK_PORTS, LOGIN_PORTS = range(992, 1000), range(1000, 1008)
 ANYWHERE = {4: "198.51.100.22", 6: "2001:db8:22::22"}
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 SYSFS = Path("/sys/class/net")
-ETHERTYPE = {4: b"\x08\x00", 6: b"\x86\xdd"}
+ETHERTYPE = {4: 0x0800, 6: 0x86DD}
+REPLY_PORT, REPLY_BYTES = 40000, 1000
 EVERYTHING = ["match", "u32", "0", "0"]
 IPV6_CHECKSUM = 7  # linux/in6.h: the kernel fills in the checksum at this offset
 SYN, RST, ACK = 0x02, 0x04, 0x10
@@ -244,14 +245,28 @@ def syn_segment(*, way: Way, local: int, port: int, sequence: int) -> bytes:
 def syn_frame(*, way: Way, port: int) -> bytes:
     """Return an Ethernet frame with an admin's SYN, as it would come in from the wire."""
     segment = syn_segment(way=way, local=FIRST_PORT, port=port, sequence=1)
-    ends = [socket.inet_pton(FAMILY[way.version], address) for address in (way.source, way.address)]
-    if way.version == 6:
-        packet = struct.pack("!IHBB", 6 << 28, len(segment), 6, 64) + b"".join(ends) + segment
-    else:
-        head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(segment), 0, 0, 64, 6, 0) + b"".join(ends)
-        packet = head[:10] + struct.pack("!H", checksum(head)) + head[12:] + segment
     mac = bytes.fromhex((SYSFS / way.device / "address").read_text(encoding="ascii").replace(":", ""))
-    return mac + bytes(6) + ETHERTYPE[way.version] + packet
+    packet = ip_packet(version=way.version, source=way.source, target=way.address, segment=segment)
+    return mac + bytes(6) + ETHERTYPE[way.version].to_bytes(2, "big") + packet
+
+
+def reply_packet(*, way: Way, port: int) -> tuple[int, bytes]:
+    """Return a large packet as this host's server sends it to an admin, with Ethernet's type of it.
+
+    It is to a port that the probe does not catch answers to.
+    """
+    segment = TCP_HEADER.pack(port, REPLY_PORT, 1, 1, 5 << 4, RST | ACK, 64240, 0, 0) + bytes(REPLY_BYTES)
+    packet = ip_packet(version=way.version, source=way.address, target=way.source, segment=segment)
+    return ETHERTYPE[way.version], packet
+
+
+def ip_packet(*, version: int, source: str, target: str, segment: bytes) -> bytes:
+    """Return a packet that carries a TCP segment."""
+    ends = b"".join(socket.inet_pton(FAMILY[version], address) for address in (source, target))
+    if version == 6:
+        return struct.pack("!IHBB", 6 << 28, len(segment), 6, 64) + ends + segment
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(segment), 0, 0, 64, 6, 0) + ends
+    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + segment
 
 
 def checksum(data: bytes) -> int:

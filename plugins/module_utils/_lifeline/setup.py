@@ -44,6 +44,11 @@ TimeoutStopSec=15s
 # A server that it had to start by hand outlives it.
 KillMode=process
 OOMScoreAdjust=-900
+# Whatever the defaults for all units are set to.
+LimitAS=infinity
+LimitNOFILE=4096
+LimitNPROC=infinity
+TasksMax=infinity
 # As tight as it can be: docs/guard.md says of each directive that is not here why it cannot be.
 CapabilityBoundingSet=~CAP_BLOCK_SUSPEND CAP_IPC_OWNER CAP_LEASE CAP_MAC_ADMIN CAP_MAC_OVERRIDE CAP_SYSLOG CAP_SYS_BOOT
 CapabilityBoundingSet=~CAP_SYS_MODULE CAP_SYS_PACCT CAP_SYS_RAWIO CAP_SYS_TIME CAP_SYS_TTY_CONFIG CAP_WAKE_ALARM

@@ -12,7 +12,7 @@ import socket
 import struct
 import typing as t
 
-from ansible_collections.phoenix.webstack.plugins.module_utils._ssh.procfs import LISTEN, TcpSocket, plain_address
+from ansible_collections.phoenix.webstack.plugins.module_utils._ssh.procfs import plain_address
 
 # linux/netlink.h, linux/sock_diag.h, linux/inet_diag.h
 NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY = 4, 20
@@ -24,6 +24,15 @@ REQUEST = struct.Struct("=BBBxI" + "HH16s16sI8s")  # inet_diag_req_v2
 ANSWER = struct.Struct("=BBBB" + "HH16s16sI8s" + "IIIII")  # inet_diag_msg
 
 
+class Listener(t.NamedTuple):
+    """A socket that listens, and how many connections wait there for somebody to take them."""
+
+    address: str
+    port: int
+    inode: str
+    waiting: int
+
+
 def request(*, family: int, port: int) -> bytes:
     """Return the question for all listening TCP sockets of a port."""
     body = REQUEST.pack(
@@ -32,12 +41,12 @@ def request(*, family: int, port: int) -> bytes:
     return HEADER.pack(HEADER.size + len(body), SOCK_DIAG_BY_FAMILY, NLM_F_DUMP_REQUEST, 1, 0) + body
 
 
-def parse(data: bytes) -> tuple[list[TcpSocket], bool]:
+def parse(data: bytes) -> tuple[list[Listener], bool]:
     """Read the kernel's answer: sockets, and whether these were the last.
 
     :raises OSError: when the kernel refuses.
     """
-    found: list[TcpSocket] = []
+    found: list[Listener] = []
     offset = 0
     while offset + HEADER.size <= len(data):
         length, kind, _flags, _sequence, _port = HEADER.unpack_from(data, offset)
@@ -50,23 +59,15 @@ def parse(data: bytes) -> tuple[list[TcpSocket], bool]:
     return found, False
 
 
-def _socket(fields: tuple[t.Any, ...]) -> TcpSocket:
-    family, _state, _timer, _retransmits, port, peer_port, source, peer, *_rest, inode = fields
-    size = 4 if family == socket.AF_INET else 16
-    addresses = [plain_address(socket.inet_ntop(family, each[:size])) for each in (source, peer)]
-    return TcpSocket(
-        address=addresses[0],
-        port=socket.ntohs(port),
-        peer=addresses[1],
-        peer_port=socket.ntohs(peer_port),
-        state=LISTEN,
-        inode=str(inode),
-    )
+def _socket(fields: tuple[t.Any, ...]) -> Listener:
+    family, _state, _timer, _retransmits, port, _peer_port, source, *_rest, waiting, _room, _uid, inode = fields
+    address = plain_address(socket.inet_ntop(family, source[: 4 if family == socket.AF_INET else 16]))
+    return Listener(address, socket.ntohs(port), str(inode), waiting)
 
 
-def listening(port: int) -> list[TcpSocket]:
+def listening(port: int) -> list[Listener]:
     """Return the sockets that listen on a TCP port, IPv4 and IPv6."""
-    found: list[TcpSocket] = []
+    found: list[Listener] = []
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG) as asking:
         asking.settimeout(2)
         for family in (socket.AF_INET, socket.AF_INET6):

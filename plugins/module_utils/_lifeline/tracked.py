@@ -40,7 +40,10 @@ SETTINGS = (
     "/etc/ld.so.preload",
     "/etc/ld.so.cache",
     "/etc/ssl/openssl.cnf",
+    "/etc/systemd/system.conf",
+    "/etc/systemd/system.conf.d",
 )
+MANAGER_SETTINGS = "/etc/systemd/system.conf"  # systemd reads them when it starts
 UNIT_FOLDERS = (
     "/etc/systemd/system",
     "/etc/systemd/system.control",

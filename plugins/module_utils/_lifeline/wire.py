@@ -13,6 +13,7 @@ import errno
 import select
 import socket
 import time
+import typing as t
 from pathlib import Path
 
 ETHERTYPE = 0x88B5  # for local experiments (IEEE 802)
@@ -22,18 +23,26 @@ LARGEST = 1200  # bytes, as a reply of sshd may have
 WAIT_SECONDS = 1.0
 
 
-def leaves(device: str, *, sysfs: Path = Path("/sys/class/net")) -> bool:
-    """Tell whether most frames leave; what cannot be told counts as yes."""
+def leaves(device: str, packets: t.Iterable[tuple[int, bytes]], *, sysfs: Path = Path("/sys/class/net")) -> bool:
+    """Tell whether most frames of each kind leave as they are; what cannot be told counts as yes.
+
+    :arg packets: What else than frames of no meaning is to be tried, such as a reply of sshd's: Ethernet's type of it,
+        and its bytes.
+    """
     try:
         mac = bytes.fromhex((sysfs / device / "address").read_text(encoding="ascii").strip().replace(":", ""))
         size = min(LARGEST, int((sysfs / device / "mtu").read_text(encoding="ascii")))
-        mark = mac * 2 + ETHERTYPE.to_bytes(2, "big")
-        with _packet_socket(device, ETH_P_ALL) as seeing, _packet_socket(device, 0) as sending:
-            for _number in range(FRAMES):
-                _send(sending, mark + bytes(size))
-            return _count(seeing, mark) > FRAMES // 2
+        kinds = [(ETHERTYPE, bytes(size)), *packets]
+        return all(_leaves(device, mac * 2 + kind.to_bytes(2, "big") + content) for kind, content in kinds)
     except (OSError, ValueError):
         return True
+
+
+def _leaves(device: str, frame: bytes) -> bool:
+    with _packet_socket(device, ETH_P_ALL) as seeing, _packet_socket(device, 0) as sending:
+        for _number in range(FRAMES):
+            _send(sending, frame)
+        return _count(seeing, frame) > FRAMES // 2
 
 
 def _send(sending: socket.socket, frame: bytes) -> None:
@@ -50,8 +59,8 @@ def _packet_socket(device: str, protocol: int) -> socket.socket:
     return made
 
 
-def _count(seeing: socket.socket, mark: bytes) -> int:
+def _count(seeing: socket.socket, frame: bytes) -> int:
     found, end = 0, time.monotonic() + WAIT_SECONDS
     while found < FRAMES and select.select([seeing], [], [], max(0.0, end - time.monotonic()))[0]:
-        found += seeing.recv(len(mark)) == mark
+        found += seeing.recv(len(frame) + 1) == frame
     return found
