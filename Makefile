@@ -14,7 +14,7 @@ run := python tools/run_tests.py --jobs $(JOBS)
 
 .DEFAULT_GOAL := help
 .PHONY: help deps browser lock lint unit page sanity molecule e2e test build demo bench-rebuild bench-guard bench-repoint bench-restore \
-    bench-drift drift-table execution-environment faults restore-faults backup-faults kill-runs lab-up lab-down lab-shell clean
+    bench-drift drift-table execution-environment faults guard-holes restore-faults backup-faults kill-runs lab-up lab-down lab-shell clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ drift-table: deps  ## Do to hosts what people do, and see each deed found, told 
 
 faults: deps  ## Lock admins out in every way we know (FAULT=U06 OS=13 for some, GUARD=no: unguarded)
 	@python -m tests.faults $(addprefix --fault=,$(FAULT)) $(addprefix --os=,$(OS)) $(addprefix --guard=,$(GUARD)) $(ARGS)
+
+guard-holes: deps  ## See that the guard of SSH opens nothing else, and that no user commands it (ARGS="--os 13")
+	@python -m tests.faults.holes $(ARGS)
 
 bench-restore: deps  ## Compare restores with mysql_db and a raw copy (MIB=1024 SYSTEM=12|13|mysql)
 	@python -m tests.database.bench --mib $(or $(MIB),1024) --system $(or $(SYSTEM),12) $(ARGS)

@@ -28,6 +28,8 @@ ACCOUNTS = ("root", labs.ADMIN)
 NEAR = (ipaddress.ip_network("10.213.77.0/24"), ipaddress.ip_network("fdc6:7a1e:5eed::/64"))
 # The admins who are not neighbours: networks kept for documentation and for private use.
 DISTANT = (ipaddress.ip_network("198.51.100.0/24"), ipaddress.ip_network("fdc6:7a1e:5eed:1::/64"))
+# Nobody's: addresses from which SSH has to stay closed.
+OUTSIDERS = {4: "203.0.113.66", 6: "fdc6:7a1e:5eed:2::66"}
 CARRIER = "lab-faults"  # the interface that holds their addresses; every Linux can make a bridge
 BRIDGE_ADDRESS = "02:00:00:00:00:01"
 FIRST_SOURCE = 100
@@ -86,6 +88,7 @@ def move_in(bridge: str, ways: Sequence[Route]) -> None:
         device = CARRIER if route.network in DISTANT else bridge
         length, options = (32, "") if route.version == 4 else (128, " nodad")
         lines += [f"address add {source}/{length} dev {device}{options}" for source in route.sources]
+    lines += [f"address add {address} dev {CARRIER}" for address in OUTSIDERS.values()]
     done = subprocess.run(
         [*as_root(), "ip", "-batch", "-"], input="\n".join(lines), capture_output=True, text=True, check=False
     )

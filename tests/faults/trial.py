@@ -43,13 +43,13 @@ class Trial:
     def _inject_and_watch(self, host: Host) -> Result:
         admins = self.workshop.admins_of(host, one_source=self.fault.one_source)
         environment = host.environment(self.workshop.ways)
-        self._await_open(admins)
+        self.await_open(admins)
         if self.fault.setup:
             host.type(self.fault.setup, environment)
         if self.workshop.guarded:
             self._pause(LEARNING)
         if self.fault.setup or self.workshop.guarded:
-            self._await_open(admins)
+            self.await_open(admins)
 
         printed = host.type(self.fault.inject, environment)
         admins.burst(self.fault.burst)
@@ -61,7 +61,7 @@ class Trial:
         journal = host.journal() if self.workshop.guarded and verdict.kind != "prevented" else []
         return Result(self.fault, self.suite, verdict, samples, printed, journal)
 
-    def _await_open(self, admins: Admins) -> None:
+    def await_open(self, admins: Admins) -> None:
         """Wait until SSH is open in every view."""
         deadline = time.monotonic() + READY_TIMEOUT
         while failed := admins.look():

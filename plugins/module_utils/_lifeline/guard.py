@@ -48,7 +48,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.daemon 
     STAND_IN,
     Daemon,
 )
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.files import Store
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.files import LINE_MARK, Store
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.firewall import Firewall
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.login import Logins
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.memory import (
@@ -569,8 +569,9 @@ class Guard:
 
     def _pin(self, path: str) -> None:
         """Have the kernel refuse whoever changes a file again and again."""
+        path, line, _name = path.partition(LINE_MARK)  # of one line, the file as it is with that put back
+        content = Path(path).read_bytes() if line else self._store.content(path)
         good = self._store.good.get(path)
-        content = self._store.content(path)
         try:
             pinned = self._pins.pin(path, good=good, content=content, seconds=CONTESTED_SECONDS)
         except OSError as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import typing as t
 from pathlib import Path
 
@@ -35,7 +36,8 @@ def without_interference() -> t.Iterator[None]:
     """
     paths.RUNTIME.mkdir(mode=0o755, exist_ok=True)
     paths.RUNTIME.chmod(0o755)  # whatever the umask of the run is
-    with paths.INSTALLING.open("w", encoding="utf-8") as lock:
+    # Whoever may read a file may lock it.
+    with os.fdopen(os.open(paths.INSTALLING, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "w") as lock:
         fcntl.lockf(lock, fcntl.LOCK_EX)
         yield
 

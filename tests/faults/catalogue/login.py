@@ -276,6 +276,41 @@ FAULTS = (
         "run_on bash -c 'while :; do touch /etc/nologin; sleep 1; done'; sleep 2",
         BOTH,
     ),
+    Fault(
+        "S68",
+        "PAM: deny in sshd's stack, again every second",
+        'run_on bash -c \'deny="account required pam_deny.so"; while :; do grep -q "^$deny" /etc/pam.d/sshd ||'
+        ' sed -i "1i $deny" /etc/pam.d/sshd; sleep 1; done\'; sleep 2',
+        BOTH,
+    ),
+    Fault(
+        "S69",
+        "another shell for the accounts, again every second",
+        "run_on bash -c 'while :; do usermod -s /bin/fish root; usermod -s /bin/fish admin; sleep 1; done'; sleep 2",
+        BOTH,
+    ),
+    Fault(
+        "S72",
+        "an access control list takes the shell away from the admin",
+        """
+        admin=$(id -u admin) python3 -c '
+import os, struct
+none = 0xFFFFFFFF
+entries = ((1, 7, none), (2, 0, int(os.environ["admin"])), (4, 5, none), (16, 5, none), (32, 5, none))
+packed = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+os.setxattr("/bin/bash", "system.posix_acl_access", packed)'
+        """,
+        BOTH,
+    ),
+    Fault("S76", "the service that lets users log in stopped", "systemctl stop systemd-user-sessions", BOTH),
+    Fault(
+        "S77",
+        "a shutdown in four minutes, ahead of which nobody is let in",
+        "systemctl start systemd-logind; shutdown -h +4; sleep 2",
+        BOTH,
+    ),
+    Fault("S78", "a file system mounted over /dev", "mount -t tmpfs fault /dev", BOTH),
+    Fault("S79", "/proc unmounted", "umount --lazy /proc", NEITHER),
     # -- the guard itself: what it guards against, once it has been dealt with
     Fault("S90", "the guard stopped, then ssh", f"systemctl stop {GUARD}; systemctl stop ssh", BOTH),
     Fault(
@@ -318,6 +353,13 @@ FAULTS = (
         "what the guard has learnt removed, a syntax error, restart",
         f"rm -rf /var/lib/{GUARD}* /run/{GUARD}*; sshd_says 'Nonsense yes'; {RESTART}",
         BOTH,
+    ),
+    Fault(
+        "S94c",
+        "the guard's program removed, ssh disabled, then a reboot",
+        f"rm -rf /usr/local/lib/{GUARD} /usr/local/bin/{GUARD}; systemctl disable ssh",
+        BOTH,
+        reboot=True,
     ),
     Fault("S95", "python3 removed, ssh stopped", "rm /usr/bin/python3*; systemctl stop ssh", BOTH),
     Fault(

@@ -309,4 +309,42 @@ FAULTS = (
         "both -I INPUT -p tcp --dport 22 -j NFQUEUE --queue-num 7",
         BOTH,
     ),
+    Fault(
+        "N50",
+        "tc: a filter diverts replies from port 22 on their way out",
+        """
+        ip link add sink type bridge; ip link set sink up; tc qdisc add dev eth0 clsact
+        for match in 'ip pref 70 u32 match ip' 'ipv6 pref 71 u32 match ip6'; do
+            tc filter add dev eth0 egress protocol $match sport 22 0xffff action mirred egress redirect dev sink
+        done
+        """,
+        BOTH,
+    ),
+    Fault(
+        "N51",
+        "set-property: IPAddressDeny=any for system.slice",
+        "systemctl set-property system.slice IPAddressDeny=any",
+        BOTH,
+    ),
+    Fault(
+        "N52",
+        "nft: whoever connects to port 22 is banned for an hour",
+        nft(
+            "table inet fault {\n set four { type ipv4_addr; timeout 1h; }\n set six { type ipv6_addr; timeout 1h; }\n"
+            " chain fault {\n type filter hook prerouting priority -200;\n ip saddr @four drop\n ip6 saddr @six drop\n"
+            " meta nfproto ipv4 tcp dport 22 add @four { ip saddr }\n"
+            " meta nfproto ipv6 tcp dport 22 add @six { ip6 saddr }\n }\n}"
+        ),
+        BOTH,
+        one_source=True,
+    ),
+    Fault(
+        "N53",
+        "tc: what enters eth0 is diverted",
+        """
+        ip link add sink type bridge; ip link set sink up; tc qdisc add dev eth0 clsact
+        tc filter add dev eth0 ingress pref 7 protocol all matchall action mirred egress redirect dev sink
+        """,
+        BOTH,
+    ),
 )

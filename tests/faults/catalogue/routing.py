@@ -239,4 +239,25 @@ FAULTS = (
         """,
         BOTH,
     ),
+    Fault(
+        "R41",
+        "a macvlan in the mode passthru takes what comes to eth0",
+        "ip link add mv0 link eth0 type macvlan mode passthru; ip link set mv0 up",
+        BOTH,
+    ),
+    Fault(
+        "R42",
+        "eth0 made a part of a bond",
+        "ip link add bond0 type bond; ip link set eth0 down; ip link set eth0 master bond0; ip link set bond0 up",
+        BOTH,
+    ),
+    Fault(
+        "R43",
+        "an ipvlan takes the address over",
+        """
+        ip netns add fault; ip link add iv0 link eth0 type ipvlan mode l2; ip link set iv0 netns fault
+        ip -n fault link set iv0 up; ip -n fault addr add $OWN4/24 dev iv0; ip -n fault addr add $OWN6/64 dev iv0
+        """,
+        BOTH,
+    ),
 )

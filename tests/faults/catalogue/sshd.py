@@ -172,6 +172,35 @@ FAULTS = (
         BOTH,
         reboot=True,
     ),
+    Fault("S36g", "multi-user.target masked, then a reboot", "systemctl mask multi-user.target", BOTH, reboot=True),
+    Fault(
+        "S36h",
+        "three open files for every service, then a reboot",
+        """
+        mkdir -p /etc/systemd/system.conf.d
+        printf '[Manager]\\nDefaultLimitNOFILE=3\\n' >/etc/systemd/system.conf.d/fault.conf
+        """,
+        BOTH,
+        reboot=True,
+    ),
+    # -- the server that runs
+    Fault(
+        "S70",
+        "the listener left with four open files",
+        "prlimit --nofile=4 --pid $(systemctl show -p MainPID --value ssh)",
+        BOTH,
+    ),
+    Fault(
+        "S71",
+        "a debugger holds the listener",
+        """
+        run_on python3 -c '
+import ctypes, signal, sys
+ctypes.CDLL(None).ptrace(16, int(sys.argv[1]), 0, 0)
+signal.pause()' $(systemctl show -p MainPID --value ssh); sleep 1
+        """,
+        BOTH,
+    ),
     # -- the configuration
     Fault("S05", "a syntax error in sshd_config, restart", configured("Nonsense yes"), BOTH),
     Fault(

@@ -121,4 +121,21 @@ FAULTS = (
         "run_on bash -c 'while :; do ufw --force reset; ufw deny 22; ufw --force enable; sleep 5; done'; sleep 3",
         BOTH,
     ),
+    Fault(
+        "U28",
+        "the profile OpenSSH says port 2222, ufw app update",
+        "sed -i s/^ports=.*/ports=2222/ /etc/ufw/applications.d/openssh-server; ufw app update OpenSSH",
+        BOTH,
+        base="OpenSSH",
+    ),
+    Fault(
+        "U29",
+        "ufw empties the built-in chains, and a hook of it drops all (after.init)",
+        r"""
+        sed -i s/^MANAGE_BUILTINS=.*/MANAGE_BUILTINS=yes/ /etc/default/ufw
+        printf '#!/bin/sh\nfor t in iptables ip6tables; do $t -I INPUT -j DROP; done\n' >/etc/ufw/after.init
+        chmod 755 /etc/ufw/after.init; ufw reload
+        """,
+        BOTH,
+    ),
 )
