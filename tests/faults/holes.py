@@ -23,7 +23,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lab"))
 
-from engine import LabError
 
 from tests.faults.__main__ import only_one
 from tests.faults.admins import OUTSIDERS, Admins
