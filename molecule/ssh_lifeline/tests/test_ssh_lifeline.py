@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import typing as t
 
 import pytest
@@ -55,3 +56,35 @@ def test_foreign_rules_are_still_there(host: t.Any) -> None:
     # The guard goes ahead of them; it does not take them away.
     with host.sudo():
         assert "policy drop" in host.check_output("nft list chain inet evil in")
+
+
+def test_switching_it_off_and_on_is_in_the_journal(host: t.Any) -> None:
+    with host.sudo():
+        for kind in ("off", "on"):
+            line = host.check_output(f"journalctl -t ssh-lifeline -o cat SSH_LIFELINE_KIND={kind} | tail -1")
+            assert line.startswith(f"guard: switched {kind} by ")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "systemctl --no-ask-password stop ssh-lifeline.service",
+        "kill -STOP $(pgrep -f 'ssh-lifeline run')",
+        "touch /run/ssh-lifeline/x",
+        "python3 -c 'open(\"/run/ssh-lifeline/installing\")'",
+        "ssh-lifeline off",
+        "ssh-lifeline accept",
+        "ssh-lifeline rollback",
+    ],
+)
+def test_a_user_without_rights_can_do_nothing_to_it(host: t.Any, command: str) -> None:
+    with host.sudo():
+        assert host.run(f"runuser -u nobody -- sh -c {shlex.quote(command)}").rc != 0
+    assert host.service("ssh-lifeline.service").is_running
+
+
+def test_its_unit_is_as_tight_as_it_can_be(host: t.Any) -> None:
+    # docs/guard.md says of each directive that is missing why it has to be.
+    with host.sudo():
+        line = host.check_output("systemd-analyze security --no-pager ssh-lifeline.service | tail -1")
+    assert float(line.split(": ")[1].split()[0]) <= 7.5

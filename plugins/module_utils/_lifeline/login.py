@@ -16,7 +16,7 @@ from pathlib import Path
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import paths, trial
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.daemon import SSHD
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.probe import connect
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.probe import ANYWHERE, connect
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import (
     TOO_LONG,
     make_private,
@@ -53,6 +53,7 @@ KEY_KINDS = {
     "ecdsa-sha2-nistp256": "ecdsa-sha2-nistp256",
     "ssh-rsa": "rsa-sha2-512,rsa-sha2-256",
 }
+LONGEST_PENALTY = 30  # seconds
 GROUP_OR_WORLD = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -102,12 +103,13 @@ def expand(pattern: str, *, account: str, home: str) -> Path:
     return Path(home) / text
 
 
-def drop_in(*, ports: t.Sequence[int], keys_file: str, exempt: t.Sequence[str], penalties: bool) -> str:
+def drop_in(*, ports: t.Sequence[int], keys_file: str, admin_cidrs: t.Sequence[str], penalties: bool) -> str:
     """Return the guard's own settings of sshd, which are read first.
 
     The first value counts, but ports add up: whatever other port is set, these stay.
 
     :arg keys_file: The value of AuthorizedKeysFile without the guard's.
+    :arg admin_cidrs: The admins' networks; none means that they may come from anywhere.
     :arg penalties: Whether this sshd has PerSourcePenalties (OpenSSH 9.8 and newer).
     """
     lines = [
@@ -121,7 +123,11 @@ def drop_in(*, ports: t.Sequence[int], keys_file: str, exempt: t.Sequence[str], 
         "UseDNS no",
     ]
     if penalties:
-        lines.append(f"PerSourcePenaltyExemptList {','.join(exempt)}")
+        # Neither an admin who mistyped nor the guard itself is to be turned away for a while.
+        lines.append(f"PerSourcePenaltyExemptList {','.join(admin_cidrs or ANYWHERE.values())}")
+        if not admin_cidrs:
+            # Others who share the admin's address, behind a NAT, may bring a penalty on it: ten minutes by default.
+            lines.append(f"PerSourcePenalties max:{LONGEST_PENALTY}s")
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -11,7 +11,7 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import login, paths, probe
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import login, paths
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.daemon import SSHD, STAND_IN_FLAG
 
 if t.TYPE_CHECKING:
@@ -165,10 +165,11 @@ def host_files(*, settings: Settings, server: SshServer) -> dict[Path, tuple[str
             earlier = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
             files[path] = (with_logout(earlier), 0o644)
     if server.reads_drop_ins:
-        # Neither an admin who mistyped nor the guard itself is to be turned away for a while.
-        exempt = settings.admin_cidrs or tuple(probe.ANYWHERE.values())
         text = login.drop_in(
-            ports=settings.ports, keys_file=server.keys_file, exempt=exempt, penalties=server.penalties
+            ports=settings.ports,
+            keys_file=server.keys_file,
+            admin_cidrs=settings.admin_cidrs,
+            penalties=server.penalties,
         )
         files[login.DROP_IN] = (text, 0o644)
     return files

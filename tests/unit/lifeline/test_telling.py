@@ -95,13 +95,19 @@ def test_a_logout_file_keeps_what_others_wrote() -> None:
 
 
 def test_sshd_settings_of_the_guard() -> None:
-    text = login.drop_in(ports=(22, 2222), keys_file=".ssh/authorized_keys", exempt=["192.0.2.0/24"], penalties=True)
-    lines = text.splitlines()
+    given = {"ports": (22, 2222), "keys_file": ".ssh/authorized_keys"}
+    lines = login.drop_in(**given, admin_cidrs=["192.0.2.0/24"], penalties=True).splitlines()
     assert lines[1:3] == ["Port 22", "Port 2222"]
     assert "AuthorizedKeysFile .ssh/authorized_keys /etc/ssh/ssh-lifeline/%u" in lines
     assert "PerSourcePenaltyExemptList 192.0.2.0/24" in lines
-    older = login.drop_in(ports=(22,), keys_file=".ssh/authorized_keys", exempt=[], penalties=False)
-    assert "PerSource" not in older
+    assert not any(line.startswith("PerSourcePenalties") for line in lines)
+    assert "PerSource" not in login.drop_in(**given, admin_cidrs=[], penalties=False)
+
+
+def test_nobody_is_turned_away_for_long_for_what_others_behind_his_address_did() -> None:
+    text = login.drop_in(ports=(22,), keys_file=".ssh/authorized_keys", admin_cidrs=[], penalties=True)
+    assert "\nPerSourcePenaltyExemptList 198.51.100.22,2001:db8:22::22\n" in text
+    assert "\nPerSourcePenalties max:30s\n" in text
 
 
 def test_a_pattern_of_a_file_of_keys() -> None:
