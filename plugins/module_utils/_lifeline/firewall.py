@@ -17,6 +17,7 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.reflex import Reflex
 
 if t.TYPE_CHECKING:
     from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandRunner
@@ -136,8 +137,9 @@ def comments(rules: t.Sequence[str]) -> list[str]:
 
 
 def is_held(*, chain: Chain, rules: t.Sequence[str]) -> bool:
-    """Tell whether a chain begins with the rules."""
-    return [rule.comment for rule in chain.rules[: len(rules)]] == comments(rules)
+    """Tell whether a chain begins with the rules, and has no more of ours."""
+    begins = [rule.comment for rule in chain.rules[: len(rules)]] == comments(rules)
+    return begins and not any(rule.ours for rule in chain.rules[len(rules) :])
 
 
 def hold_script(*, chain: Chain, rules: t.Sequence[str]) -> str:
@@ -166,6 +168,7 @@ class Firewall:
     def __init__(self, *, runner: CommandRunner, settings: Settings) -> None:
         self._runner = runner
         self._settings = settings
+        self._reflex = Reflex(mark=f"{NAME} ")
         self.refusing: set[tuple[str, str]] = set()  # tables, by family and name, that could not be changed at last
 
     def chains(self) -> list[Chain]:
@@ -173,14 +176,18 @@ class Firewall:
         done = self._runner.run(["nft", "--json", "--terse", "list", "ruleset"], check=False)
         return parse_ruleset(done.stdout) if done.rc == 0 and done.stdout else []
 
-    def open_chains(self) -> list[tuple[Chain, list[str]]]:
-        """Return the chains that could stop SSH, with the rules they lack."""
+    def open_chains(self, chains: t.Iterable[Chain] | None = None) -> list[tuple[Chain, list[str]]]:
+        """Return the chains that could stop SSH, of these or of all, with the rules they lack."""
         found = []
-        for chain in self.chains():
+        for chain in self.chains() if chains is None else chains:
             rules = wanted_rules(chain=chain, settings=self._settings)
             if rules and not chain.harmless and not is_held(chain=chain, rules=rules):
                 found.append((chain, rules))
         return found
+
+    def begin_reflex(self) -> None:
+        """Put SSH first at once from now on, in chains that have been held once."""
+        self._reflex.begin()
 
     def hold(self) -> list[str]:
         """Put SSH first wherever it is not, and say where that was.
@@ -188,11 +195,13 @@ class Firewall:
         :raises WebstackError: when a chain cannot be changed (a table that another process owns).
         """
         self.refusing.clear()
-        lacking = self.open_chains()
+        chains = self.chains()
+        lacking = self.open_chains(chains)
         told = [f"SSH stands first in {chain} again" for chain, _rules in lacking]
         script = "".join(hold_script(chain=chain, rules=rules) for chain, rules in lacking)
         if script and self._runner.run(["nft", "--file", "-"], stdin=script, check=False).rc != 0:
             told = self._hold_one_by_one(lacking)
+        self._reflex.learn((chain.family, chain.table, chain.name) for chain in chains if not chain.harmless)
         return told + self._hold_legacy()
 
     def release(self) -> None:

@@ -23,6 +23,7 @@ if t.TYPE_CHECKING:
 # So many repairs within this time are a contest; fewer will do where what was mended was seen to work in between.
 CONTEST_REPAIRS, CONTEST_SECONDS = 3, 30.0
 UNDONE_REPAIRS, UNDONE_SECONDS = 2, 8.0
+SAME_SECONDS = 0.8  # what is mended in several steps, as of a firewall that is loaded in several, is mended once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +51,10 @@ class Contest:
     def note(self, subject: str) -> bool:
         """Note a repair, and tell whether somebody undoes such repairs."""
         repairs = self._repairs.setdefault(subject, collections.deque(maxlen=CONTEST_REPAIRS))
-        repairs.append((time.monotonic(), self._proofs))
+        now = time.monotonic()
+        if repairs and now - repairs[-1][0] < SAME_SECONDS:
+            return self.is_on(subject)
+        repairs.append((now, self._proofs))
         (last, proofs), (earlier, proofs_then) = repairs[-1], repairs[max(-UNDONE_REPAIRS, -len(repairs))]
         undone = proofs > proofs_then and last - earlier < UNDONE_SECONDS
         if undone or (len(repairs) == CONTEST_REPAIRS and last - repairs[0][0] < CONTEST_SECONDS):

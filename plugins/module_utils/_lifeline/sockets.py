@@ -41,21 +41,27 @@ def request(*, family: int, port: int) -> bytes:
     return HEADER.pack(HEADER.size + len(body), SOCK_DIAG_BY_FAMILY, NLM_F_DUMP_REQUEST, 1, 0) + body
 
 
+def messages(data: bytes) -> t.Iterator[tuple[int, bytes]]:
+    """Yield the netlink messages of what was received: the kind of each, and what it holds."""
+    offset = 0
+    while offset + HEADER.size <= len(data):
+        length, kind, _flags, _sequence, _port = HEADER.unpack_from(data, offset)
+        yield kind, data[offset + HEADER.size : offset + length]
+        offset += max(HEADER.size, (length + 3) & ~3)
+
+
 def parse(data: bytes) -> tuple[list[Listener], bool]:
     """Read the kernel's answer: sockets, and whether these were the last.
 
     :raises OSError: when the kernel refuses.
     """
     found: list[Listener] = []
-    offset = 0
-    while offset + HEADER.size <= len(data):
-        length, kind, _flags, _sequence, _port = HEADER.unpack_from(data, offset)
+    for kind, message in messages(data):
         if kind == NLMSG_DONE:
             return found, True
         if kind == NLMSG_ERROR:
-            raise OSError(-struct.unpack_from("=i", data, offset + HEADER.size)[0], "sock_diag")
-        found.append(_socket(ANSWER.unpack_from(data, offset + HEADER.size)))
-        offset += max(HEADER.size, (length + 3) & ~3)
+            raise OSError(-struct.unpack_from("=i", message)[0], "sock_diag")
+        found.append(_socket(ANSWER.unpack_from(message)))
     return found, False
 
 
@@ -89,21 +95,18 @@ FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 def parse_tables(data: bytes) -> tuple[dict[tuple[str, str], int], bool]:
     """Read the kernel's list of tables: the owners' netlink ports by family and name, and whether that was the end."""
     owners: dict[tuple[str, str], int] = {}
-    offset = 0
-    while offset + HEADER.size <= len(data):
-        length, kind, _flags, _sequence, _port = HEADER.unpack_from(data, offset)
+    for kind, message in messages(data):
         if kind in (NLMSG_DONE, NLMSG_ERROR):
             return owners, True
-        family = FAMILIES.get(data[offset + HEADER.size], "")
-        found = _attributes(data[offset + HEADER.size + NFGENMSG.size : offset + length])
+        found = attributes(message[NFGENMSG.size :])
         if TABLE_OWNER in found:
             name = found[TABLE_NAME].rstrip(b"\0").decode("utf-8", "replace")
-            owners[family, name] = int.from_bytes(found[TABLE_OWNER], "big")
-        offset += max(HEADER.size, (length + 3) & ~3)
+            owners[FAMILIES.get(message[0], ""), name] = int.from_bytes(found[TABLE_OWNER], "big")
     return owners, False
 
 
-def _attributes(data: bytes) -> dict[int, bytes]:
+def attributes(data: bytes) -> dict[int, bytes]:
+    """Read the attributes of a netlink message."""
     found = {}
     offset = 0
     while offset + ATTRIBUTE.size <= len(data):

@@ -194,7 +194,8 @@ def test_a_contest_is_many_repairs_of_the_same_within_a_short_time(monkeypatch: 
     now = [0.0]
     monkeypatch.setattr(memory.time, "monotonic", lambda: now[0])
     contest = memory.Contest()
-    assert [contest.note("daemon"), contest.note("daemon"), contest.note("other")] == [False, False, False]
+    for now[0] in (0.0, 0.5, 1.0):  # the first two are one
+        assert [contest.note("daemon"), contest.note("other")] == [False, False]
     now[0] = 29.0
     assert contest.note("daemon")
     now[0] = 58.0
