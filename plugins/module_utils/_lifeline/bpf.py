@@ -1,10 +1,10 @@
 # Copyright: The phoenix.webstack maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Programs that the kernel runs on packets ahead of every filter: XDP.
+"""Programs that the kernel runs on packets ahead of every filter: XDP, and those of the traffic control (TCX).
 
-The probe's packets come in behind them. But the kernel can be asked to run such a program on a packet, and to say what
-would become of it; and a link to a device, which belongs to a process as long as that lives, can be cut.
+The probe's packets come in behind the former. But the kernel can be asked to run such a program on a packet, and to say
+what would become of it; and a link to a device, which belongs to a process as long as that lives, can be cut.
 """
 
 from __future__ import annotations
@@ -20,8 +20,13 @@ import typing as t
 SYSCALL = {"x86_64": 321, "aarch64": 280, "ppc64le": 361, "s390x": 351, "riscv64": 280}
 PROG_TEST_RUN, PROG_GET_NEXT_ID, PROG_GET_FD_BY_ID, OBJ_GET_INFO_BY_FD = 10, 11, 13, 15
 LINK_GET_FD_BY_ID, LINK_GET_NEXT_ID, LINK_DETACH = 30, 31, 34
+PROG_DETACH, PROG_QUERY = 9, 16
 LINK_TYPE_XDP = 6
-XDP_ABORTED, XDP_DROP = 0, 1
+TCX_INGRESS, TCX_EGRESS = 46, 47
+# What becomes of a packet: XDP_ABORTED, XDP_DROP; TC_ACT_SHOT, TC_ACT_STOLEN, TC_ACT_QUEUED, TC_ACT_TRAP.
+XDP_VANISHES, TCX_VANISHES = (0, 1), (2, 4, 5, 8)
+QUERY = struct.Struct("=IIIIQI4xQQQQ")
+MOST_PROGRAMS = 64
 TEST_RUN = struct.Struct("=IIIIQQIIIIQQIII4x")
 LINK_INFO = struct.Struct("=III4xI")  # bpf_link_info: type, id, program, and of XDP the device
 LARGEST_FRAME = 2048
@@ -78,17 +83,23 @@ def verdict(program: int, frame: bytes) -> int:
         os.close(descriptor)
 
 
-def drops(program: int, frames: t.Iterable[bytes]) -> bool:
-    """Tell whether an XDP program lets any of these frames vanish; what cannot be told counts as no."""
+def drops(program: int, frames: t.Iterable[bytes], *, vanishes: t.Collection[int] = XDP_VANISHES) -> bool:
+    """Tell whether a program lets any of these frames vanish; what cannot be told counts as no.
+
+    :arg vanishes: The verdicts that say so.
+    """
     for frame in frames:
         with contextlib.suppress(OSError):
-            if verdict(program, frame) in (XDP_ABORTED, XDP_DROP):
+            if verdict(program, frame) in vanishes:
                 return True
     return False
 
 
-def cut_links(device: int) -> int:
-    """Cut every link of an XDP program to a device, named by its index; return how many there were."""
+def cut_links(device: int, programs: t.Collection[int]) -> int:
+    """Cut every link of some XDP programs to a device, named by its index; return how many there were.
+
+    Devices of other network namespaces have the same indices, so that the programs count, too.
+    """
     cut, link = 0, 0
     with contextlib.suppress(OSError):  # ENOENT: that was the last
         while True:
@@ -96,20 +107,61 @@ def cut_links(device: int) -> int:
             _bpf(LINK_GET_NEXT_ID, asked)
             link = struct.unpack_from("=II", asked.raw)[1]
             with contextlib.suppress(OSError):  # it is gone already
-                cut += _cut_if_xdp(link, device)
+                cut += _cut_if_xdp(link, device, programs)
     return cut
 
 
-def _cut_if_xdp(link: int, device: int) -> int:
+def _cut_if_xdp(link: int, device: int, programs: t.Collection[int]) -> int:
     descriptor = _bpf(LINK_GET_FD_BY_ID, _buffer(struct.pack("=III", link, 0, 0)))
     try:
         room = ctypes.create_string_buffer(256)
         asked = struct.pack("=IIQ", descriptor, len(room), ctypes.addressof(room))
         _bpf(OBJ_GET_INFO_BY_FD, _buffer(asked))
-        kind, _number, _program, index = LINK_INFO.unpack_from(room.raw)
-        if (kind, index) != (LINK_TYPE_XDP, device):
+        kind, _number, program, index = LINK_INFO.unpack_from(room.raw)
+        if (kind, index) != (LINK_TYPE_XDP, device) or program not in programs:
             return 0
         _bpf(LINK_DETACH, _buffer(struct.pack("=I", descriptor)))
         return 1
+    finally:
+        os.close(descriptor)
+
+
+def take_off_tcx(device: int, frames: t.Iterable[bytes], *, way: int) -> int:
+    """Take those programs of the traffic control off a device that let any of these frames vanish; return how many.
+
+    :arg device: Its index.
+    :arg way: ``TCX_INGRESS`` or ``TCX_EGRESS``.
+    """
+    taken = 0
+    frames = list(frames)
+    for program, link in _tcx_programs(device, way):
+        if drops(program, frames, vanishes=TCX_VANISHES):
+            with contextlib.suppress(OSError):  # it is gone already
+                _take_off(device, program, link, way)
+                taken += 1
+    return taken
+
+
+def _tcx_programs(device: int, way: int) -> list[tuple[int, int]]:
+    """Return the ids of programs and of their links, 0 for none; nothing where the kernel (before 6.6) has no such."""
+    programs, links = ((ctypes.c_uint32 * MOST_PROGRAMS)() for _number in range(2))
+    places = (ctypes.addressof(programs), ctypes.addressof(links))
+    asked = _buffer(QUERY.pack(device, way, 0, 0, places[0], MOST_PROGRAMS, 0, places[1], 0, 0))
+    try:
+        _bpf(PROG_QUERY, asked)
+    except OSError:
+        return []
+    count = QUERY.unpack_from(asked.raw)[5]
+    return list(zip(programs[:count], links[:count]))
+
+
+def _take_off(device: int, program: int, link: int, way: int) -> None:
+    get, number = (LINK_GET_FD_BY_ID, link) if link else (PROG_GET_FD_BY_ID, program)
+    descriptor = _bpf(get, _buffer(struct.pack("=III", number, 0, 0)))
+    try:
+        if link:
+            _bpf(LINK_DETACH, _buffer(struct.pack("=I", descriptor)))
+        else:
+            _bpf(PROG_DETACH, _buffer(struct.pack("=IIII", device, descriptor, way, 0)))
     finally:
         os.close(descriptor)

@@ -427,14 +427,17 @@ class Guard:
             self._voice.tell("network", "found", f"the address {lost[0].address} was replaced", priority=report.NOTICE)
 
     def _hold_ingress(self) -> bool:
-        """Take off XDP programs that let SSH vanish, ahead of where the probe comes in; tell whether there were any."""
+        """Take programs off that let SSH vanish on a device, which no rule overrules; tell whether there were any."""
         ways = self._probe.ways if self._probe else []
         taken = False
         for device in sorted({way.device for way in ways} & devices()):
-            frames = [probe.syn_frame(way=way, port=self.settings.ports[0]) for way in ways if way.device == device]
-            if any(bpf.drops(program, frames) for program in self._network.xdp_programs(device)):
-                self._network.take_xdp_off(device)
-                told = f"took an XDP program off {device} that dropped SSH"
+            mine = [way for way in ways if way.device == device]
+            if self._network.take_programs_off(
+                device,
+                coming=[probe.syn_frame(way=way, port=self.settings.ports[0]) for way in mine],
+                going=[probe.reply_frame(way=way, port=self.settings.ports[0]) for way in mine],
+            ):
+                told = f"took a program (eBPF) off {device} that dropped SSH"
                 self._voice.tell("network", "healed", told, priority=report.WARNING)
                 taken = True
         return taken

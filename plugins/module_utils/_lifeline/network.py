@@ -147,16 +147,26 @@ class Network:
             argv for line in filters for argv in _unset_filter(line)
         ]
 
-    def xdp_programs(self, device: str) -> list[int]:
+    def _xdp_programs(self, device: str) -> list[int]:
         """Return the ids of the XDP programs that run on a device's packets."""
         found = [each["xdp"] for each in self._json("ip", "-json", "link", "show", "dev", device) if "xdp" in each]
         modes = [mode for each in found for mode in (each, *each.get("attached", []))]
         return sorted({int(mode["prog"]["id"]) for mode in modes if "prog" in mode})
 
-    def take_xdp_off(self, device: str) -> None:
-        """Have no XDP program run on a device's packets."""
-        self._run(_unset_link(f"{device} xdp on"))
-        bpf.cut_links(socket.if_nametoindex(device))
+    def take_programs_off(self, device: str, *, coming: t.Sequence[bytes], going: t.Sequence[bytes]) -> bool:
+        """Have no program of eBPF run on a device's packets that lets one of these frames vanish.
+
+        :returns: Whether there was one.
+        """
+        index = socket.if_nametoindex(device)
+        programs = self._xdp_programs(device)
+        dropping = any(bpf.drops(program, coming) for program in programs)
+        if dropping:
+            self._run(_unset_link(f"{device} xdp on"))
+            bpf.cut_links(index, programs)
+        taken = bpf.take_off_tcx(index, coming, way=bpf.TCX_INGRESS)
+        taken += bpf.take_off_tcx(index, going, way=bpf.TCX_EGRESS)
+        return dropping or bool(taken)
 
     def restore(self, *, good: State) -> list[str]:
         """Go back to a state and return the commands it took."""

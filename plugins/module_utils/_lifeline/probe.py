@@ -242,12 +242,22 @@ def syn_segment(*, way: Way, local: int, port: int, sequence: int) -> bytes:
     return header[:16] + struct.pack("!H", checksum(pseudo + header)) + header[18:]
 
 
+def reply_frame(*, way: Way, port: int) -> bytes:
+    """Return an Ethernet frame with a reply to an admin, as it leaves."""
+    kind, packet = reply_packet(way=way, port=port)
+    return bytes(6) + hardware_address(way.device) + kind.to_bytes(2, "big") + packet
+
+
+def hardware_address(device: str) -> bytes:
+    """Return a device's hardware address."""
+    return bytes.fromhex((SYSFS / device / "address").read_text(encoding="ascii").replace(":", ""))
+
+
 def syn_frame(*, way: Way, port: int) -> bytes:
     """Return an Ethernet frame with an admin's SYN, as it would come in from the wire."""
     segment = syn_segment(way=way, local=FIRST_PORT, port=port, sequence=1)
-    mac = bytes.fromhex((SYSFS / way.device / "address").read_text(encoding="ascii").replace(":", ""))
     packet = ip_packet(version=way.version, source=way.source, target=way.address, segment=segment)
-    return mac + bytes(6) + ETHERTYPE[way.version].to_bytes(2, "big") + packet
+    return hardware_address(way.device) + bytes(6) + ETHERTYPE[way.version].to_bytes(2, "big") + packet
 
 
 def reply_packet(*, way: Way, port: int) -> tuple[int, bytes]:
