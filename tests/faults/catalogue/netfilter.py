@@ -130,6 +130,7 @@ FAULTS = (
     Fault("N21", "tc: all that leaves eth0 is lost", "tc qdisc replace dev eth0 root blackhole", BOTH),
     Fault("N22", "tc: an eBPF program drops all that enters eth0", EBPF % (3, 2, 46), BOTH, note="needs Linux 6.6"),
     Fault("N23", "XDP: an eBPF program drops all that enters eth0", EBPF % (6, 1, 37), BOTH),
+    Fault("N23b", "tc: an eBPF program drops all that leaves eth0", EBPF % (3, 2, 47), BOTH, note="needs Linux 6.6"),
     Fault(
         "N24",
         "iptables: connlimit of 0",
