@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import pwd
 import stat
+import time
 import typing as t
 from pathlib import Path
 
@@ -54,6 +55,9 @@ KEY_KINDS = {
     "ssh-rsa": "rsa-sha2-512,rsa-sha2-256",
 }
 LONGEST_PENALTY = 30  # seconds
+# Seconds to wait for a login, and how many times as long as the usual one may take: many hang for ever in the end.
+SHORTEST, LONGEST, PATIENCE = 2.0, 10.0, 3.0
+FORGETTING = 0.7  # what is left of a slow one's weight after each of the next
 GROUP_OR_WORLD = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -138,6 +142,7 @@ class Logins:
         self._runner = runner
         self._accounts = accounts
         self._port = port
+        self._usual: float | None = None  # seconds that a login takes on this host
 
     def problem(self, account: str) -> str:
         """Return what would keep an account out with the files as they are now; an empty text for nothing."""
@@ -200,23 +205,25 @@ class Logins:
         keys = " ".join([*own, OUR_KEYS])
         server = [SSHD, "-i", "-o", "LogLevel=QUIET", "-o", f"AuthorizedKeysFile={keys}"]
         client = [*CLIENT, *given_options(), f"{account}@{trial.LOOPBACK}", "true"]
-        return self._judge(lambda: trial.log_in(client=client, serve=trial.served_by(server)))
+        return self._judge(client, lambda: trial.served_by(server))
 
     def online(self, account: str, way: Way) -> str:
         """Log in to the real server by the probe's way in; return what went wrong."""
         client = [*CLIENT, *given_options(), f"{account}@{trial.LOOPBACK}", "true"]
         try:
-            return self._judge(
-                lambda: trial.log_in(client=client, serve=trial.served_over(connect(way, port=self._port)))
-            )
+            return self._judge(client, lambda: trial.served_over(connect(way, port=self._port)))
         except WebstackError as error:
             return error.message
 
-    def _judge(self, log_in: t.Callable[[], CommandResult]) -> str:
-        done = log_in()
+    def _judge(self, client: t.Sequence[str], serve: t.Callable[[], trial.Serve]) -> str:
+        patience = LONGEST if self._usual is None else min(LONGEST, max(SHORTEST, PATIENCE * self._usual))
+        began = time.monotonic()
+        done = trial.log_in(client=client, serve=serve(), seconds=patience)
         if done.rc == TOO_LONG:  # a machine under load may be too slow once
-            done = log_in()
+            began = time.monotonic()
+            done = trial.log_in(client=client, serve=serve(), seconds=2 * patience)
         if WORD in done.stdout:
+            self._usual = max(time.monotonic() - began, FORGETTING * (self._usual or 0.0))
             return ""
         return last_line(done) or f"no answer (exit code {done.rc})"
 

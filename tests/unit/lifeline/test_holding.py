@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 
 import pytest
+from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandResult
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import (
     crowd,
     guard,
@@ -17,6 +18,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import 
     probe,
     sockets,
 )
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import TOO_LONG
 
 MOUNTINFO = """\
 22 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw,errors=remount-ro
@@ -222,3 +224,36 @@ def test_folders_of_both_kinds_are_watched_for_all_names_that_count() -> None:
     etc, usr = Path("/etc"), Path("/usr")
     merged = guard.merge_folders({etc: {"passwd"}, usr: None}, {etc: {"shadow"}, usr: {"bin"}})
     assert merged == {etc: {"passwd", "shadow"}, usr: None}
+
+
+# -- how long a login may take
+
+
+class Client:
+    """A client that takes so many seconds, and gives up when it may take no longer."""
+
+    def __init__(self, clock: list[float], seconds: float) -> None:
+        self.clock, self.seconds = clock, seconds
+        self.allowed: list[float] = []
+
+    def log_in(self, *, seconds: float, **_given: object) -> CommandResult:
+        self.allowed.append(seconds)
+        self.clock[0] += min(self.seconds, seconds)
+        done = self.seconds <= seconds
+        return CommandResult(argv=("ssh",), rc=0 if done else TOO_LONG, stdout=login.WORD if done else "", stderr="")
+
+
+def test_a_login_may_take_some_times_as_long_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    client = Client(clock, 0.3)
+    monkeypatch.setattr(login.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(login.trial, "log_in", client.log_in)
+    logins = login.Logins(runner=None, accounts=("admin",), port=22)
+    judge = lambda: logins._judge([], lambda: None)  # noqa: E731
+    assert [judge(), judge()] == ["", ""]
+    client.seconds = 3.0  # a moment of load
+    assert judge() == ""
+    client.seconds = 600.0
+    assert judge() != ""
+    # Long as nothing is known; thrice the usual, but two seconds at least, then, and twice that once more.
+    assert client.allowed == pytest.approx([10.0, 2.0, 2.0, 4.0, 9.0, 18.0])
