@@ -188,7 +188,7 @@ class Search:
             host.remove()
 
     def _begin(self, host: Host, fault: Fault) -> tuple[Admins, dict[str, str]]:
-        admins, environment = self.workshop.admins_of(host), host.environment(self.workshop.ways)
+        admins, environment = self.workshop.admins_of(host, one_source=False), host.environment(self.workshop.ways)
         trial = Trial(self.workshop, fault, self.suite, 0.0, threading.Event())
         trial.await_open(admins)
         host.type(LISTEN)
