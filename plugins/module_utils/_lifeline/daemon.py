@@ -23,6 +23,8 @@ if t.TYPE_CHECKING:
     from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import Settings
 
 SSHD = "/usr/sbin/sshd"
+# No boot gets to its services without them.
+BOOT_TARGETS = ("multi-user.target", "basic.target", "sysinit.target")
 SERVICE, SOCKET = "ssh.service", "ssh.socket"
 STAND_IN = "ssh-lifeline-server.service"
 BY_HAND = "ssh-lifeline-emergency.service"
@@ -127,9 +129,16 @@ class Daemon:
         return self._runner.run(["systemctl", "is-enabled", "--quiet", unit], check=False).rc == 0
 
     def boots_to_network(self) -> bool:
-        """Tell whether the next boot ends in a target that has services."""
+        """Tell whether the next boot ends in a target that has services, and gets there."""
         target = self._runner.run(["systemctl", "get-default"], check=False).stdout.strip()
-        return target not in ("rescue.target", "emergency.target", "halt.target", "poweroff.target", "reboot.target")
+        states = self._runner.run(["systemctl", "show", "--property=LoadState", "--value", *BOOT_TARGETS], check=False)
+        return "masked" not in states.stdout.split() and target not in (
+            "rescue.target",
+            "emergency.target",
+            "halt.target",
+            "poweroff.target",
+            "reboot.target",
+        )
 
     # -- bringing it back
 

@@ -527,6 +527,7 @@ class Guard:
             return
         if problem and self._restore_login(problem):
             self._hold_port()  # the trial takes its time, and somebody may have stopped the server as well
+            seen = self._look()  # what was there before may be there again by the end, and is not what is tried now
             problem = self._file_problem()
         closed = self._closed()
         if closed and not self._is_stopping():  # it has nothing to do with the login
@@ -536,6 +537,8 @@ class Guard:
         if online:
             self._restore_files(online)
             self._start(f"a login failed: {online}", restart=True)
+            seen = self._look()
+            problem = self._file_problem() if self._is_changed(seen.files) else ""
             online = self._online_problem()
         self._settle_logins(problem or online or as_words(self._closed()), seen)
 
@@ -563,13 +566,24 @@ class Guard:
             self._voice.tell("guard", "healed", told, priority=report.WARNING)
 
     def _settle_contested(self) -> None:
-        """Put back at once, without a trial, what somebody changes again and again."""
-        paths_ = [
-            path for path in self._store.differences(self._store.scan(self._tracked)) if self._contest.is_on(path)
+        """Put back at once, without a trial, what somebody changes again and again, or to what it was just now."""
+        now = self._store.scan(self._tracked)
+        again = [
+            path
+            for path in self._store.differences(now)
+            if self._contest.is_on(path) or self._contest.has_seen(path, now.get(path))
         ]
-        if paths_ and not changes_under_way():
-            for path in self._store.restore(paths_, runner=self._runner):
+        if again and not changes_under_way():
+            self._put_back(again, now, "it was changed again")
+
+    def _put_back(self, differing: t.Sequence[str], now: Entries, reason: str) -> list[str]:
+        """Put files back, tell so, and return those that were."""
+        restored = self._store.restore(differing, runner=self._runner) if differing else []
+        for path in restored:
+            self._voice.tell("login", "healed", f"put back {path}: {reason}", priority=report.WARNING)
+            if self._contest.note(path, now.get(path)):
                 self._pin(path)
+        return restored
 
     def _pin(self, path: str) -> None:
         """Have the kernel refuse whoever changes a file again and again."""
@@ -665,12 +679,8 @@ class Guard:
         ran = self._mounts.restore(good=self._memory.mounts, paths=self._tracked.names())
         for command in ran:
             self._voice.tell("login", "healed", f"ran {command}: {reason}", priority=report.WARNING)
-        differing = self._store.differences(self._store.scan(self._tracked))
-        restored = self._store.restore(differing, runner=self._runner) if differing else []
-        for path in restored:
-            if self._contest.note(path):
-                self._pin(path)
-            self._voice.tell("login", "healed", f"put back {path}: {reason}", priority=report.WARNING)
+        now = self._store.scan(self._tracked)
+        restored = self._put_back(self._store.differences(now), now, reason)
         self._reread_units(restored)
         return ran + restored
 

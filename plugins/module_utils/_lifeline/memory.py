@@ -22,7 +22,7 @@ if t.TYPE_CHECKING:
 
 # So many repairs within this time are a contest; fewer will do where what was mended was seen to work in between.
 CONTEST_REPAIRS, CONTEST_SECONDS = 3, 30.0
-UNDONE_REPAIRS, UNDONE_SECONDS = 2, 8.0
+UNDONE_REPAIRS, UNDONE_SECONDS = 2, 12.0
 SAME_SECONDS = 0.8  # what is mended in several steps, as of a firewall that is loaded in several, is mended once
 
 
@@ -42,14 +42,24 @@ class Contest:
         # When each repair was made, and how many proofs there had been by then.
         self._repairs: dict[str, collections.deque[tuple[float, int]]] = {}
         self._until: dict[str, float] = {}
+        self._states: dict[str, tuple[object, float]] = {}
         self._proofs = 0
 
     def prove(self) -> None:
         """Note that SSH works: what is mended from now on is not the same fault as before."""
         self._proofs += 1
 
-    def note(self, subject: str) -> bool:
-        """Note a repair, and tell whether somebody undoes such repairs."""
+    def has_seen(self, subject: str, state: object) -> bool:
+        """Tell whether this is the very state that was mended of late."""
+        known, until = self._states.get(subject, (None, 0.0))
+        return time.monotonic() < until and state == known
+
+    def note(self, subject: str, state: object = None) -> bool:
+        """Note a repair, and tell whether somebody undoes such repairs.
+
+        :arg state: What was mended.
+        """
+        self._states[subject] = (state, time.monotonic() + CONTEST_SECONDS)
         repairs = self._repairs.setdefault(subject, collections.deque(maxlen=CONTEST_REPAIRS))
         now = time.monotonic()
         if repairs and now - repairs[-1][0] < SAME_SECONDS:

@@ -13,7 +13,11 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import paths
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.daemon import RUNTIME_FOLDER, SSHD
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.daemon import (
+    BOOT_TARGETS,
+    RUNTIME_FOLDER,
+    SSHD,
+)
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.files import Tracked
 
 if t.TYPE_CHECKING:
@@ -55,7 +59,7 @@ UNIT_FOLDERS = (
 UNITS = ("ssh.service", "ssh.socket", "ssh@.service", "sshd.service", "sshd.socket")
 # What holds for several units at once, these among them.
 WIDER_UNITS = ("service.d", "system.slice", "user.slice", "user-.slice", "user@.service", "-.slice", "session-.scope")
-LINKS = ("default.target", "multi-user.target.wants/ssh.service", "sockets.target.wants/ssh.socket")
+LINKS = ("default.target", *BOOT_TARGETS, "multi-user.target.wants/ssh.service", "sockets.target.wants/ssh.socket")
 HOME_FILES = (
     ".ssh",
     ".bashrc",

@@ -214,9 +214,11 @@ def test_what_worked_in_between_is_undone_when_it_is_mended_again(monkeypatch: p
     contest.prove()
     now[0] = 7.0
     assert contest.note("daemon")
+    assert contest.has_seen("daemon", None)
     # Long after, it is another fault.
     now[0] = 100.0
     contest.prove()
+    assert not contest.has_seen("daemon", None)
     assert not contest.note("daemon")
 
 

@@ -36,6 +36,7 @@ class Round(guard.Guard):
         self._voice = report.Report(quiet=True)
         self.tried: list[str] = []
         self.kept: list[t.Any] = []
+        self.calm = 99  # so many looks after it was mended it is changed again
 
     def _mounts_are_good(self) -> bool:
         return True
@@ -58,7 +59,7 @@ class Round(guard.Guard):
 
     def _restore_login(self, problem: str) -> bool:
         self.tried.append(problem)
-        self._store.looks = 99
+        self._store.looks = self.calm
         return True
 
     def _hold_port(self) -> None:
@@ -87,3 +88,11 @@ def test_a_change_that_was_there_before_is_put_back() -> None:
     host = Round(Store(looks=0))
     host.run()
     assert host.tried == ["/home/admin may be written by others"]
+
+
+def test_a_change_that_is_made_again_once_it_was_put_back_is_not_taken_for_good() -> None:
+    for calm in range(4):
+        host = Round(Store(looks=0))
+        host.calm = calm
+        host.run()
+        assert OPEN_TO_ALL not in host.kept, f"changed again after {calm} looks"
