@@ -29,6 +29,17 @@ from tests.faults.model import Fault, FaultsError
 FOLDER = ROOT / ".cache" / "faults"
 PLAYBOOK = Path(__file__).with_name("guarded.yml")
 GUARD = "ssh-lifeline"
+GUARDING = (
+    "plugins/module_utils/_*.py",
+    "plugins/module_utils/_lifeline/*",
+    "plugins/module_utils/_ssh/*",
+    "plugins/module_utils/_ufw/*",
+    "plugins/modules/ssh_*",
+    "plugins/modules/ufw*",
+    "plugins/action/ssh_*",
+    "roles/ufw/**/*",
+    "roles/ssh_lifeline/**/*",
+)
 # Every host is a clone of one image, and known by one name.
 ALIAS = "host"
 ANCHOR = "anchor"
@@ -336,10 +347,9 @@ def digest(*parts: str) -> str:
 
 
 def collection_digest() -> str:
-    """Return a digest of everything that guards a host."""
+    """Return a digest of everything that guards a host: what else the collection does has no say in it."""
     parts = [PLAYBOOK.read_text(encoding="utf-8")]
-    for folder in ("roles/ufw", "roles/ssh_lifeline", "plugins"):
-        for path in sorted((ROOT / folder).rglob("*")):
-            if path.is_file() and path.suffix != ".pyc":
-                parts += [str(path.relative_to(ROOT)), hashlib.sha256(path.read_bytes()).hexdigest()]
+    for path in sorted(path for pattern in GUARDING for path in ROOT.glob(pattern)):
+        if path.suffix in (".py", ".yml", ".j2"):
+            parts += [str(path.relative_to(ROOT)), hashlib.sha256(path.read_bytes()).hexdigest()]
     return digest(*parts)
