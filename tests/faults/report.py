@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.faults.model import Result, percentile
 
 TROUBLE = "error"
+KINDS = {"U": "ufw", "N": "the kernel's filters", "R": "addresses, routes, links", "S": "sshd and logins"}  # by letter
 
 
 def effect(result: Result) -> str:
@@ -89,8 +90,32 @@ def write(results: Sequence[Result], folder: Path, *, guarded: bool, whole: bool
     """
     folder.mkdir(parents=True, exist_ok=True)
     table = folder / f"{'guarded' if guarded else 'unguarded'}{'' if whole else '-some'}.md"
-    table.write_text("\n".join(as_table(results, guarded=guarded)) + "\n", encoding="utf-8")
+    lines = [*(as_summary(results) if guarded else []), *as_table(results, guarded=guarded)]
+    table.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return table
+
+
+def as_summary(results: Sequence[Result]) -> list[str]:
+    """Return the lines of a Markdown table, a row for each kind of fault on each version of Debian, and for all."""
+    lines = [
+        "| | | tried | prevented | healed | 95 % within | worst | open | out of reach |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for suite in sorted({result.suite for result in results}):
+        mine = [result for result in results if result.suite == suite]
+        kinds = {words: [each for each in mine if each.fault.id[0] == letter] for letter, words in KINDS.items()}
+        lines += [as_summary_row(suite, words, some) for words, some in {**kinds, "all": mine}.items() if some]
+    return [*lines, ""]
+
+
+def as_summary_row(suite: str, words: str, results: Sequence[Result]) -> str:
+    """Return a row of the summary."""
+    reachable = [result.verdict for result in results if not result.fault.out_of_reach]
+    healed = [verdict.seconds for verdict in reachable if verdict.kind == "healed"]
+    numbers = [sum(verdict.kind == kind for verdict in reachable) for kind in ("prevented", "healed", "open")]
+    times = [f"{seconds:.1f} s" if healed else "-" for seconds in (percentile(healed, 0.95), max(healed, default=0.0))]
+    cells = [f"Debian {suite}", words, len(results), *numbers[:2], *times, numbers[2], len(results) - len(reachable)]
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def as_table(results: Sequence[Result], *, guarded: bool) -> list[str]:

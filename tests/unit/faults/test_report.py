@@ -63,8 +63,19 @@ def test_truth_is_held_against_the_catalogue() -> None:
 def test_table(tmp_path: Path) -> None:
     results = [result(OPEN), result(Verdict("healed", 3.21), suite="13")]
     table = report.write(results, tmp_path, guarded=True, whole=True)
-    assert table.read_text().splitlines() == [
+    assert table.read_text().splitlines()[-3:] == [
         "| id | fault | Debian 12 | Debian 13 |",
         "|---|---|---|---|",
         r"| U01 | ufw \| deny | open | healed after 3.2 s |",
+    ]
+
+
+def test_a_summary_by_system_and_kind() -> None:
+    results = [result(PREVENTED), result(Verdict("healed", 4.04)), result(OPEN), result(PREVENTED, suite="13")]
+    assert report.as_summary(results)[2:] == [
+        "| Debian 12 | ufw | 3 | 1 | 1 | 4.0 s | 4.0 s | 1 | 0 |",
+        "| Debian 12 | all | 3 | 1 | 1 | 4.0 s | 4.0 s | 1 | 0 |",
+        "| Debian 13 | ufw | 1 | 1 | 0 | - | - | 0 | 0 |",
+        "| Debian 13 | all | 1 | 1 | 0 | - | - | 0 | 0 |",
+        "",
     ]
