@@ -341,7 +341,8 @@ class Guard:
 
     def _hold_contests(self) -> None:
         """End the guard's own server, and let pinned files be what they are, when their time is over."""
-        for path in self._pins.release(overdue=True):
+        # A package could not replace a pinned file.
+        for path in self._pins.release(overdue=not changes_under_way()):
             self._voice.tell("login", "healed", f"{path} is no longer pinned")
         if self._daemon.stands_in() and time.monotonic() > self._stand_in_until:
             self._daemon.hand_back(self._memory.unit or self._daemon.unit())

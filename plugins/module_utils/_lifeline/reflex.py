@@ -11,6 +11,7 @@ the kernel itself has shown them: without a look, and without a command. The nex
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -133,7 +134,8 @@ class Reflex:
         heard.bind((0, bit(NFNLGRP_NFTABLES)))
         while True:
             for place in self._hear(heard):
-                telling.send(self._batches[place])
+                with contextlib.suppress(OSError):  # earlier refusals, of chains that are gone, which nobody has read
+                    telling.send(self._batches[place])
                 time.sleep(PAUSE_SECONDS)
 
     def _hear(self, heard: socket.socket) -> set[Place]:
