@@ -237,7 +237,11 @@ class Guard:
             found["port"] = f"taken by {', '.join(thieves)}"
         elif not self._daemon.holders():
             found["port"] = "nobody listens"
-        later = {"login": self._login_problem(), "boot": self._boot_problem(), "guard": self._guard_problem()}
+        later = {
+            "login": self._login_problem() or self._keys_problem(),
+            "boot": self._boot_problem(),
+            "guard": self._guard_problem(),
+        }
         return {**found, **{name: problem for name, problem in later.items() if problem}}
 
     def explain(self) -> dict[str, t.Any]:
@@ -614,7 +618,7 @@ class Guard:
         return True
 
     def _file_problem(self) -> str:
-        return self._boot_problem() or self._login_problem()
+        return self._boot_problem() or self._login_problem() or self._keys_problem()
 
     def _mounts_are_good(self) -> bool:
         return not self._memory.mounts or self._mounts.look(self._tracked.names()) == self._memory.mounts
@@ -642,6 +646,11 @@ class Guard:
         problems = (self._logins.problem(account) for account in self.settings.accounts)
         return next((problem for problem in problems if problem), "")
 
+    def _keys_problem(self) -> str:
+        """Return which account has only keys that it did not have when a login last worked."""
+        problems = (self._logins.strangers(account, self._store.content) for account in self.settings.accounts)
+        return next((problem for problem in problems if problem), "")
+
     def _online_problem(self, *, one: bool = False) -> str:
         """Return what keeps an account out of the server that runs.
 
@@ -651,7 +660,7 @@ class Guard:
         self._turn = (self._turn + 1) % len(self.settings.accounts)
         for account in self.settings.accounts[self._turn :][:1] if one else self.settings.accounts:
             for way in ways[:1]:
-                problem = self._logins.online(account, way)
+                problem = self._logins.online(account, way) or self._logins.hidden(account, self._daemon.main_pid())
                 if problem:
                     return f"{account} cannot log in over IPv{way.version}: {problem}"
         return ""

@@ -9,6 +9,7 @@ The guard's key stands in a file of its own beside the account's, and opens noth
 from __future__ import annotations
 
 import pwd
+import re
 import stat
 import time
 import typing as t
@@ -58,6 +59,9 @@ LONGEST_PENALTY = 30  # seconds
 # Seconds to wait for a login, and how many times as long as the usual one may take: many hang for ever in the end.
 SHORTEST, LONGEST, PATIENCE = 2.0, 10.0, 3.0
 FORGETTING = 0.7  # what is left of a slow one's weight after each of the next
+KEY_LINE = re.compile(
+    rb'(?P<options>(?:[^\s"#]|"(?:\\.|[^"\\])*")+\s+)??(?P<kind>(?:ssh|ecdsa|sk)-\S+)\s+(?P<blob>[A-Za-z0-9+/=]+)'
+)
 GROUP_OR_WORLD = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -133,6 +137,26 @@ def drop_in(*, ports: t.Sequence[int], keys_file: str, admin_cidrs: t.Sequence[s
             # Others who share the admin's address, behind a NAT, may bring a penalty on it: ten minutes by default.
             lines.append(f"PerSourcePenalties max:{LONGEST_PENALTY}s")
     return "".join(f"{line}\n" for line in lines)
+
+
+def key_files(settings: t.Mapping[str, str], *, account: str, home: str) -> list[Path]:
+    """Return the files of an account's own keys, by sshd's effective settings."""
+    patterns = [each for each in settings.get("authorizedkeysfile", "").split() if each not in (OUR_KEYS, "none")]
+    return [expand(each, account=account, home=home) for each in patterns]
+
+
+def parse_keys(content: bytes) -> set[tuple[bytes, bytes, bytes]]:
+    """Read a file of keys: the options, kind and blob of each, but not its comment."""
+    found = (KEY_LINE.match(line.strip()) for line in content.splitlines())
+    return {((match["options"] or b"").strip(), match["kind"], match["blob"]) for match in found if match}
+
+
+def read_bytes(file: Path) -> bytes:
+    """Return what a file holds, nothing where it cannot be read."""
+    try:
+        return file.read_bytes() if file.is_file() else b""
+    except OSError:
+        return b""
 
 
 class Logins:
@@ -234,8 +258,7 @@ class Logins:
         except KeyError:
             return "there is no such account"
         settings = self.effective(account)
-        patterns = [each for each in settings.get("authorizedkeysfile", "").split() if each != OUR_KEYS]
-        files = [expand(each, account=account, home=known.pw_dir) for each in patterns if each != "none"]
+        files = key_files(settings, account=account, home=known.pw_dir)
         usable = [file for file in files if self._keys_in(file)]
         if not usable and settings.get("authorizedkeyscommand", "none") == "none":
             return f"no key in {', '.join(map(str, files)) or 'any file'}"
@@ -243,6 +266,46 @@ class Logins:
             problems = [mode_problem(file, home=Path(known.pw_dir), uid=known.pw_uid) for file in usable]
             if problems and all(problems):
                 return problems[0]
+        return ""
+
+    def strangers(self, account: str, good: t.Callable[[str], bytes | None]) -> str:
+        """Tell whether every key of before is gone, or has other options: nobody has proven the new ones.
+
+        Who wants to replace them all adds the new first, and removes the old once that works.
+
+        :arg good: Returns what a file held when a login last worked; None for a file that was not there.
+        """
+        try:
+            home = pwd.getpwnam(account).pw_dir
+            files = key_files(self.effective(account), account=account, home=home)
+        except (KeyError, WebstackError):
+            return ""  # which is another problem
+        usual = [Path(home) / ".ssh" / name for name in ("authorized_keys", "authorized_keys2")]
+        before = {key for file in {*files, *usual} for key in parse_keys(good(str(file)) or b"")}
+        now = {key for file in files for key in parse_keys(read_bytes(file))}
+        if not before or before & now:
+            return ""
+        return f"{account}: none of the keys of before is left as it was in {', '.join(map(str, files))}"
+
+    def hidden(self, account: str, server: int | None) -> str:
+        """Tell which of an account's key files a server does not see as they are; an empty text for none.
+
+        Its unit may give it file systems of its own. The guard's key is none of those that may be hidden.
+
+        :arg server: The process that listens; None for none that is known.
+        """
+        try:
+            views = [Path("/proc", str(each), "ns/mnt").stat().st_ino for each in (server, "self")]
+            home = pwd.getpwnam(account).pw_dir
+            if server is None or views[0] == views[1]:
+                return ""
+            files = key_files(self.effective(account), account=account, home=home)
+        except (OSError, KeyError, WebstackError):
+            return ""
+        inside = Path("/proc", str(server), "root")
+        for file in files:
+            if read_bytes(file) != read_bytes(inside / file.relative_to("/")):
+                return f"the server does not see {file}"
         return ""
 
     def _keys_in(self, file: Path) -> bool:

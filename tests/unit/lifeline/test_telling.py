@@ -6,6 +6,7 @@ import json
 import re
 import typing as t
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
@@ -183,3 +184,38 @@ def test_a_run_on_the_host_itself_leaves_the_accounts_that_are_held(
     if held:
         file.write_text(json.dumps(GIVEN | {"accounts": held}), encoding="utf-8")
     assert choose_accounts(named, file=file) == expected
+
+
+ED, RSA = "ssh-ed25519 AAAAC3Nza", "ssh-rsa AAAAB3Nza"
+
+
+def test_the_keys_of_a_file() -> None:
+    text = f'# mine\n{ED} admin@desk\r\n\nfrom="192.0.2.0/24,10.*",command="echo \\"a b\\" # c" {RSA} x y\nnonsense\n'
+    assert login.parse_keys(text.encode()) == {
+        (b"", b"ssh-ed25519", b"AAAAC3Nza"),
+        (b'from="192.0.2.0/24,10.*",command="echo \\"a b\\" # c"', b"ssh-rsa", b"AAAAB3Nza"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("now", "taken_back"),
+    [
+        (f"{ED} other comment\n", False),
+        (f"{RSA} new\n{ED} old\n", False),
+        (f"{RSA} new\n", True),
+        (f'command="/bin/false" {ED} old\n', True),
+        (f'expiry-time="20200101" {ED} old\n', True),
+    ],
+)
+def test_one_key_of_before_has_to_stay(
+    now: str, taken_back: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / ".ssh" / "authorized_keys"
+    file.parent.mkdir()
+    file.write_text(now)
+    monkeypatch.setattr(login.pwd, "getpwnam", lambda _name: SimpleNamespace(pw_dir=str(tmp_path)))
+    logins = login.Logins(runner=None, accounts=("admin",), port=22)
+    monkeypatch.setattr(logins, "effective", lambda _account: {"authorizedkeysfile": ".ssh/authorized_keys"})
+    told = logins.strangers("admin", {str(file): f"{ED} old\n".encode()}.get)
+    assert bool(told) == taken_back
+    assert logins.strangers("admin", {}.get) == ""
