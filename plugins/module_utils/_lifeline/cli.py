@@ -160,7 +160,7 @@ def command_heal(options: argparse.Namespace) -> int:
     """Look at everything and mend it."""
     voice = report.Report(quiet=True)
     one = guard.Guard(settings=load_settings(), voice=voice)
-    one.step(watch.EVERYTHING)
+    one.step(set(watch.EVERYTHING))
     found = one.problems()
     if options.json:
         healed = [event.message for event in voice.events if event.kind == "healed"]

@@ -105,8 +105,22 @@ class Daemon:
             self._listening = listening
         return [dataclasses.replace(each, stopped=self._is_stopped(each.pid)) for each in self._holders]
 
-    def main_pid(self) -> int | None:
-        """Return the process to be watched, as of the last look; None where there is none."""
+    def started_at(self) -> float | None:
+        """Return when the server was started that listens, in seconds since the epoch; None where that is not known."""
+        pid = self.main_pid(now=True)
+        try:
+            ticks = int(
+                Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+            )
+            uptime = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
+        except (OSError, ValueError, IndexError):
+            return None
+        return time.time() - uptime + ticks / os.sysconf("SC_CLK_TCK")
+
+    def main_pid(self, *, now: bool = False) -> int | None:
+        """Return the process to be watched, as of the last look, or as of now; None where there is none."""
+        if now:
+            self.holders()
         return next((each.pid for each in self._holders if each.rightful and each.pid > 1), None)
 
     def _note_waiting(self, waiting: bool) -> None:

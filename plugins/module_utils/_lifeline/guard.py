@@ -19,6 +19,7 @@ Who closes SSH again and again would win half of the time: then a server of the 
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import functools
 import itertools
@@ -135,7 +136,7 @@ class Guard:
             watcher.files.follow(merge_folders(self._tracked.folders(), self._own.folders()))
         watcher.follow_process(self._daemon.main_pid())
 
-    def step(self, topics: t.Collection[str]) -> None:
+    def step(self, topics: t.AbstractSet[str]) -> None:
         """Look at what may have been touched, mend it, and say so."""
         now = time.monotonic()
         silent, whole = now >= self._next_silent, now >= self._next_whole
@@ -165,7 +166,8 @@ class Guard:
             self._reopen(closed)
         else:
             self._voice.settle("network")
-        due = now >= self._next_login or bool(closed) or watch.ASKED in topics
+        # A server that was started anew may be another one: what its unit says counts from then on.
+        due = now >= self._next_login or bool(closed) or not topics.isdisjoint((watch.ASKED, watch.DAEMON))
         if due or watch.FILES in topics:
             self._hold_logins(due=due)
             self._hold_itself()
@@ -638,8 +640,22 @@ class Guard:
         known = seen.files == self._store.good and seen.network == self._memory.network
         steady = known or self._look() == seen
         if steady:
-            self._keep(seen)
+            self._keep(dataclasses.replace(seen, files=self._in_force(seen.files)))
         self._next_login = time.monotonic() + (self.settings.check_seconds if steady else AGAIN_SECONDS)
+
+    def _in_force(self, files: Entries) -> Entries:
+        """Return files as they are, but what says something to systemd as it was, where the server is older than that.
+
+        No login proves a unit's new settings before the server is started with them.
+        """
+        started = self._daemon.started_at()
+        later = [
+            path
+            for path in self._store.differences(files)
+            if tracked.is_unit_path(path) and started is not None and changed_at(Path(path)) >= started
+        ]
+        known = {path: self._store.good[path] for path in later if path in self._store.good}
+        return {**{path: entry for path, entry in files.items() if path not in later}, **known}
 
     def _login_problem(self) -> str:
         """Return what would keep an account out with the files as they are now."""
@@ -660,7 +676,9 @@ class Guard:
         self._turn = (self._turn + 1) % len(self.settings.accounts)
         for account in self.settings.accounts[self._turn :][:1] if one else self.settings.accounts:
             for way in ways[:1]:
-                problem = self._logins.online(account, way) or self._logins.hidden(account, self._daemon.main_pid())
+                problem = self._logins.online(account, way) or self._logins.hidden(
+                    account, self._daemon.main_pid(now=True)
+                )
                 if problem:
                     return f"{account} cannot log in over IPv{way.version}: {problem}"
         return ""
@@ -739,6 +757,15 @@ def is_locked(lock: Path) -> bool:
             return bool(kind != fcntl.F_UNLCK)
     except OSError:
         return False
+
+
+def changed_at(path: Path) -> float:
+    """Return when a path was changed last, or made, or removed, in seconds since the epoch."""
+    try:
+        return path.lstat().st_ctime
+    except OSError:
+        there = next(folder for folder in path.parents if folder.exists())
+        return there.stat().st_ctime
 
 
 def as_words(closed: t.Mapping[int, str]) -> str:
