@@ -62,6 +62,8 @@ FORGETTING = 0.7  # what is left of a slow one's weight after each of the next
 KEY_LINE = re.compile(
     rb'(?P<options>(?:[^\s"#]|"(?:\\.|[^"\\])*")+\s+)??(?P<kind>(?:ssh|ecdsa|sk)-\S+)\s+(?P<blob>[A-Za-z0-9+/=]+)'
 )
+# What a key of a kind may sign with, where that is not just named like it.
+ALGORITHMS = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256", "ssh-rsa")}
 GROUP_OR_WORLD = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -149,6 +151,27 @@ def parse_keys(content: bytes) -> set[tuple[bytes, bytes, bytes]]:
     """Read a file of keys: the options, kind and blob of each, but not its comment."""
     found = (KEY_LINE.match(line.strip()) for line in content.splitlines())
     return {((match["options"] or b"").strip(), match["kind"], match["blob"]) for match in found if match}
+
+
+def refusal_of(keys: t.Collection[tuple[bytes, bytes, bytes]], settings: t.Mapping[str, str], *, uid: int) -> str:
+    """Tell why sshd takes the guard's key, but none of these; an empty text where it takes one, or none is known.
+
+    :arg keys: As `parse_keys` returns them.
+    :arg settings: sshd's effective settings.
+    """
+    kinds = {kind.decode("ascii", "replace") for _options, kind, _blob in keys}
+    if not kinds:
+        return ""
+    accepted = settings.get("pubkeyacceptedalgorithms", "").split(",")
+    if accepted != [""] and not any(name in accepted for kind in kinds for name in ALGORITHMS.get(kind, (kind,))):
+        return "PubkeyAcceptedAlgorithms has no algorithm of a key"
+    revoked = {blob for _options, _kind, blob in parse_keys(read_bytes(Path(settings.get("revokedkeys", "none"))))}
+    if all(blob in revoked for _options, _kind, blob in keys):
+        return "every key is revoked"
+    forced = any(b"command=" in options for options, _kind, _blob in keys)
+    if uid == 0 and settings.get("permitrootlogin") == "forced-commands-only" and not forced:
+        return "PermitRootLogin lets in those alone whose key has a command"
+    return ""
 
 
 def read_bytes(file: Path) -> bytes:
@@ -262,6 +285,11 @@ class Logins:
         usable = [file for file in files if self._keys_in(file)]
         if not usable and settings.get("authorizedkeyscommand", "none") == "none":
             return f"no key in {', '.join(map(str, files)) or 'any file'}"
+        refused = refusal_of(
+            {key for file in usable for key in parse_keys(read_bytes(file))}, settings, uid=known.pw_uid
+        )
+        if refused:
+            return refused
         if settings.get("strictmodes") == "yes":
             problems = [mode_problem(file, home=Path(known.pw_dir), uid=known.pw_uid) for file in usable]
             if problems and all(problems):

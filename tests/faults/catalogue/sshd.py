@@ -242,6 +242,7 @@ signal.pause()' $(systemctl show -p MainPID --value ssh); sleep 1
     Fault("S08b", "DenyUsers root admin", configured("DenyUsers root admin"), BOTH),
     Fault("S08c", "AllowGroups of a group nobody is in", configured("AllowGroups games"), BOTH),
     Fault("S08d", "PermitRootLogin no", configured("PermitRootLogin no"), BOTH),
+    Fault("S08f", "PermitRootLogin forced-commands-only", configured("PermitRootLogin forced-commands-only"), BOTH),
     Fault(
         "S08e",
         "AllowUsers again every five seconds, by configuration management",
@@ -276,6 +277,12 @@ signal.pause()' $(systemctl show -p MainPID --value ssh); sleep 1
         BOTH,
     ),
     Fault("S09h", "RevokedKeys names a missing file", configured("RevokedKeys /etc/ssh/missing"), BOTH),
+    Fault(
+        "S09q",
+        "RevokedKeys with the admins' keys",
+        "cp /home/admin/.ssh/authorized_keys /etc/ssh/revoked; " + configured("RevokedKeys /etc/ssh/revoked"),
+        BOTH,
+    ),
     Fault("S09i", "UsePAM no", configured("UsePAM no"), BOTH),
     Fault("S09j", "ForceCommand /bin/false", configured("ForceCommand /bin/false"), BOTH),
     Fault("S09k", "ChrootDirectory /srv", configured("ChrootDirectory /srv"), BOTH),

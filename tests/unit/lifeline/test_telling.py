@@ -219,3 +219,29 @@ def test_one_key_of_before_has_to_stay(
     told = logins.strangers("admin", {str(file): f"{ED} old\n".encode()}.get)
     assert bool(told) == taken_back
     assert logins.strangers("admin", {}.get) == ""
+
+
+OWN = {(b"", b"ssh-rsa", b"AAAAB3Nza")}
+
+
+@pytest.mark.parametrize(
+    ("settings", "uid", "told"),
+    [
+        ({}, 0, ""),
+        ({"pubkeyacceptedalgorithms": "ssh-ed25519,rsa-sha2-256"}, 0, ""),
+        ({"pubkeyacceptedalgorithms": "ssh-ed25519"}, 0, "PubkeyAcceptedAlgorithms has no algorithm of a key"),
+        ({"permitrootlogin": "prohibit-password"}, 0, ""),
+        ({"permitrootlogin": "forced-commands-only"}, 1000, ""),
+        ({"permitrootlogin": "forced-commands-only"}, 0, "PermitRootLogin lets in those alone whose key has a command"),
+    ],
+)
+def test_what_sshd_takes_of_the_guard_but_not_of_an_admin(settings: dict[str, str], uid: int, told: str) -> None:
+    assert login.refusal_of(OWN, settings, uid=uid) == told
+    assert login.refusal_of([], settings, uid=uid) == ""
+
+
+def test_keys_that_are_revoked(tmp_path: Path) -> None:
+    (tmp_path / "revoked").write_text(f"{RSA} lost\n")
+    settings = {"revokedkeys": str(tmp_path / "revoked")}
+    assert login.refusal_of(OWN, settings, uid=1000) == "every key is revoked"
+    assert login.refusal_of({*OWN, (b"", b"ssh-ed25519", b"AAAAC3Nza")}, settings, uid=1000) == ""
