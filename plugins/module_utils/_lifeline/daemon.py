@@ -218,6 +218,20 @@ class Daemon:
         done = self._runner.run(["systemctl", "--no-block", "restart" if restart else "start", unit], check=False)
         return done.rc == 0 and self._wait_for_listener(unit)
 
+    def comes_by_itself(self, unit: str) -> bool:
+        """Tell whether systemd is about to start the server, since somebody restarts it, and it then listens."""
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            if any(each.rightful for each in self.holders()):
+                return True
+            shown = self._runner.run(["systemctl", "show", "--property=ActiveState,SubState,Job", unit], check=False)
+            state = dict(line.partition("=")[::2] for line in shown.stdout.splitlines())
+            moves = state.get("Job") or state.get("ActiveState") in ("activating", "deactivating", "reloading")
+            if not moves or state.get("SubState") == "auto-restart" or self.stands_in():
+                return False
+            time.sleep(0.05)
+        return False
+
     def reload(self) -> None:
         """Have a server that runs read its settings anew."""
         self._runner.run(["systemctl", "--no-block", "reload-or-restart", SERVICE], check=False)

@@ -46,6 +46,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import 
 )
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.daemon import (
     RUNTIME_FOLDER,
+    SERVICE,
     STAND_IN,
     Daemon,
 )
@@ -162,6 +163,8 @@ class Guard:
         if (closed or idle) and self._is_stopping():
             return
         self._hold_port()
+        if idle:
+            closed = self._closed(patience=MENDED_SECONDS)
         if closed:
             self._reopen(closed)
         else:
@@ -286,7 +289,7 @@ class Guard:
         self._evict_thieves()
         if self._daemon.is_deaf():
             self._start(self._daemon.end_deaf(), restart=True)
-        elif not self._daemon.holders():
+        elif not self._daemon.holders() and not self._daemon.comes_by_itself(self._memory.unit or SERVICE):
             self._start("nobody listened on the port of SSH")
         elif not RUNTIME_FOLDER.exists():
             RUNTIME_FOLDER.mkdir(mode=0o755)
