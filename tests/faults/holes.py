@@ -168,6 +168,8 @@ class Search:
         try:
             admins, environment = self._begin(host, fault)
             host.type(f"useradd --create-home --shell /bin/bash {USER}")
+            if host.type(f"runuser -u {USER} -- id -un") != USER:
+                raise FaultsError(f"nothing can be done as {USER}")
             environment["MAC"] = host.type("cat /sys/class/net/eth0/address")
             before, events = host.type(SEEN), self._events(host)
             used, began = self._used(host), time.monotonic()
