@@ -153,7 +153,7 @@ class Guard:
             (self._adopt_address, whole or watch.NETWORK in topics),
             (self._hold_queue, whole or watch.NETWORK in topics),
             (self._hold_gateways, whole or watch.NETWORK in topics),
-            (self._hold_ingress, silent or watch.NETWORK in topics or self._programs.grew()),
+            (self._hold_ingress, whole or watch.NETWORK in topics or self._programs.grew()),
             (self._hold_wire, silent or watch.NETWORK in topics),
         ):
             if is_due:
@@ -362,7 +362,7 @@ class Guard:
     def _hold_processes(self) -> None:
         """Make room where no process can be started."""
         self._hold_contests()
-        self._runner.run(["true"], check=False)
+        self._runner.try_to_start()
         if not self._runner.starved or self.settings.port_thief != STOP:
             return
         self._runner.starved = False
