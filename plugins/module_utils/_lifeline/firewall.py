@@ -185,9 +185,9 @@ class Firewall:
                 found.append((chain, rules))
         return found
 
-    def begin_reflex(self) -> None:
-        """Put SSH first at once from now on, in chains that have been held once."""
-        self._reflex.begin()
+    def begin_reflex(self, look: t.Callable[[], object]) -> None:
+        """Put SSH first at once from now on, in chains that have been held once; have a new chain looked at."""
+        self._reflex.begin(look)
 
     def hold(self) -> list[str]:
         """Put SSH first wherever it is not, and say where that was.

@@ -124,7 +124,7 @@ class Guard:
         make_private(paths.STATE)
         paths.STATE.chmod(0o700)
         pins.unpin_all(self._mounts.pinned())
-        self._firewall.begin_reflex()
+        self._firewall.begin_reflex(self._hold_firewall)
         self._logins.prepare()
         if any(name not in devices() for name in known_hardware(self._memory.network)):
             self._mend_network("a device is gone")

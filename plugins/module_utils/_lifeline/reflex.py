@@ -17,6 +17,7 @@ import threading
 import time
 import typing as t
 
+from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.sockets import (
     ATTRIBUTE,
     FAMILIES,
@@ -40,7 +41,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.watch i
 NLM_F_REQUEST, NLM_F_CREATE = 0x1, 0x400
 BATCH_BEGIN, BATCH_END = 16, 17
 NEW_CHAIN, NEW_RULE, GET_RULE = (NFNL_SUBSYS_NFTABLES << 8 | kind for kind in (3, 6, 7))
-CHAIN_NAME = 3
+CHAIN_NAME, CHAIN_HOOK = 3, 4
 RULE_TABLE, RULE_CHAIN, RULE_EXPRESSIONS, RULE_POSITION, RULE_USERDATA = 1, 2, 4, 6, 7
 TABLE = RULE_TABLE
 NESTED = {RULE_EXPRESSIONS: 0x8000}
@@ -85,10 +86,27 @@ def overtaken(data: bytes, *, mark: bytes) -> set[Place]:
         if kind in (NEW_CHAIN, NEW_RULE) and mark not in message:
             given = attributes(message[NFGENMSG.size :])
             if RULE_POSITION not in given or kind == NEW_CHAIN:  # behind no other
-                name = given.get(RULE_CHAIN if kind == NEW_RULE else CHAIN_NAME, b"")
-                table, chain = (word.rstrip(b"\0").decode("utf-8", "replace") for word in (given.get(TABLE, b""), name))
-                found.add((FAMILIES.get(message[0], ""), table, chain))
+                found.add(place_of(message[0], given, RULE_CHAIN if kind == NEW_RULE else CHAIN_NAME))
     return found
+
+
+def new_hooks(data: bytes) -> set[Place]:
+    """Return the chains, by family, table and name, that are new and see packets.
+
+    :arg data: Netlink messages of nftables.
+    """
+    found = set()
+    for kind, message in messages(data):
+        given = attributes(message[NFGENMSG.size :]) if kind == NEW_CHAIN else {}
+        if CHAIN_HOOK in given:
+            found.add(place_of(message[0], given, CHAIN_NAME))
+    return found
+
+
+def place_of(family: int, given: t.Mapping[int, bytes], name: int) -> Place:
+    """Return a chain by family, table and name, the last being the attribute of this number."""
+    table, chain = (given.get(each, b"").rstrip(b"\0").decode("utf-8", "replace") for each in (TABLE, name))
+    return FAMILIES.get(family, ""), table, chain
 
 
 def rules_of(place: Place, *, mark: bytes) -> list[tuple[int, bytes]]:
@@ -117,9 +135,12 @@ class Reflex:
         self._mark = mark.encode()
         self._batches: dict[Place, bytes] = {}
 
-    def begin(self) -> None:
-        """Start the thread, which ends with the process."""
-        threading.Thread(target=self._go, daemon=True).start()
+    def begin(self, look: t.Callable[[], object]) -> None:
+        """Start the thread, which ends with the process.
+
+        :arg look: Looks at all chains, for a new one that is not known: whoever else looks may be busy.
+        """
+        threading.Thread(target=self._go, args=(look,), daemon=True).start()
 
     def learn(self, places: t.Iterable[Place]) -> None:
         """Know chains that begin with our rules now. What it knows it knows for good, even when a chain is gone."""
@@ -128,18 +149,16 @@ class Reflex:
             if rules:
                 self._batches[place] = as_batch(rules)
 
-    def _go(self) -> None:
+    def _go(self, look: t.Callable[[], object]) -> None:
         kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
         heard, telling = (socket.socket(socket.AF_NETLINK, kind, NETLINK_NETFILTER) for _number in range(2))
         heard.bind((0, bit(NFNLGRP_NFTABLES)))
         while True:
-            for place in self._hear(heard):
-                with contextlib.suppress(OSError):  # earlier refusals, of chains that are gone, which nobody has read
-                    telling.send(self._batches[place])
-                time.sleep(PAUSE_SECONDS)
-
-    def _hear(self, heard: socket.socket) -> set[Place]:
-        try:
-            return overtaken(heard.recv(LARGEST_READ), mark=self._mark) & self._batches.keys()
-        except OSError:  # more than could be heard: the next look has to do
-            return set()
+            with contextlib.suppress(OSError, ValueError, WebstackError):  # the next look has to do
+                data = heard.recv(LARGEST_READ)
+                for place in overtaken(data, mark=self._mark) & self._batches.keys():
+                    with contextlib.suppress(OSError):  # refusals of chains that are gone, which nobody has read
+                        telling.send(self._batches[place])
+                    time.sleep(PAUSE_SECONDS)
+                if new_hooks(data) - self._batches.keys():
+                    look()

@@ -44,6 +44,15 @@ def test_where_somebody_goes_ahead(data: bytes, found: set[reflex.Place]) -> Non
     assert reflex.overtaken(data, mark=MARK) == found
 
 
+def test_a_new_chain_that_sees_packets() -> None:
+    names = {reflex.TABLE: b"filter\0", reflex.CHAIN_NAME: b"input\0"}
+    hooked = reflex.as_message(
+        reflex.NEW_CHAIN, 0, reflex.as_attributes({**names, reflex.CHAIN_HOOK: b"1234"}), family=INET
+    )
+    assert reflex.new_hooks(chain() + rule()) == set()
+    assert reflex.new_hooks(chain() + hooked) == {INPUT}
+
+
 def test_a_batch_ends_with_the_rule_that_has_to_be_first() -> None:
     rules = [(INET, reflex.as_attributes({reflex.RULE_TABLE: name})) for name in (b"first", b"second")]
     found = list(messages(reflex.as_batch(rules)))
