@@ -593,6 +593,10 @@ class Guard:
             self._voice.tell("login", "healed", f"put back {path}: {reason}", priority=report.WARNING)
             if self._contest.note(path, now.get(path)):
                 self._pin(path)
+        # Whoever spoils its settings again and again may restart it as often.
+        contested = any(path.startswith("/etc/ssh/") and self._contest.is_on(path) for path in restored)
+        if contested and not self._daemon.stands_in():
+            self._stand_in()
         return restored
 
     def _pin(self, path: str) -> None:
