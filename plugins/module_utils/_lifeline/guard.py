@@ -627,7 +627,7 @@ class Guard:
         return True
 
     def _file_problem(self) -> str:
-        return self._boot_problem() or self._login_problem() or self._keys_problem()
+        return self._boot_problem() or self._keys_problem() or self._login_problem()
 
     def _mounts_are_good(self) -> bool:
         return not self._memory.mounts or self._mounts.look(self._tracked.names()) == self._memory.mounts
