@@ -379,6 +379,8 @@ class Guard:
         self._probe = self._new_probe(network)
         try:
             self._probe.set_up()
+            for way in self._probe.ways:
+                self._network.herald(way.device)
             places = (f"{way.device} to {way.address}" for way in self._probe.ways)
             self._shown["probe"] = f"through {', '.join(places)}"
         except WebstackError as error:

@@ -116,6 +116,12 @@ class Network:
     def _neighbours(self) -> list[str]:
         return self._lines("ip", "neigh", "show", "nud", "permanent")
 
+    def herald(self, device: str) -> None:
+        """Have the kernel tell neighbours of another hardware address: they go on sending to the old one otherwise."""
+        for setting in ("ipv4/conf/{}/arp_notify", "ipv6/conf/{}/ndisc_notify"):
+            with contextlib.suppress(OSError):  # no such version of IP here
+                (self._proc / setting.format(device)).write_text("1", encoding="ascii")
+
     def answer_neighbours(self, device: str, *, good: State, sysfs: Path = Path("/sys/class/net")) -> list[str]:
         """Have a device that did so before answer questions for its address, and return the commands that it took."""
         if f"{device} arp on" not in good.get("link", []):
@@ -365,10 +371,7 @@ def _set_link(line: str) -> list[list[str]]:
     name, *words = line.split()
     if words[0] == "master":
         words = ["nomaster"] if words[1] == "-" else words
-    # Neighbours go on sending to the other address until they are told.
-    heralds = ("ipv4/conf/{}/arp_notify", "ipv6/conf/{}/ndisc_notify") if words[0] == "address" else ()
-    told = [["sysctl", "--quiet", "--write", f"net/{each.format(name)}=1"] for each in heralds]
-    return [*told, ["ip", "link", "set", "dev", name, *words]]
+    return [["ip", "link", "set", "dev", name, *words]]
 
 
 def _unset_link(line: str) -> list[list[str]]:
