@@ -53,7 +53,7 @@ ATTACKS = {
         for verb in stop kill disable mask restart; do systemctl --no-ask-password $verb {GUARD}.service; done""",
     "the message bus": "busctl --no-ask-password call org.freedesktop.systemd1 /org/freedesktop/systemd1"
     f" org.freedesktop.systemd1.Manager StopUnit ss {GUARD}.service replace",
-    "signals": f"kill -9 $(pgrep -f '{GUARD} run'); kill -STOP $(pgrep -f '{GUARD} run')",
+    "signals": f"pid=$(systemctl show --property=MainPID --value {GUARD}); kill -9 $pid; kill -STOP $pid",
     "the command": f"""
         for verb in off on heal accept explain 'arm --seconds 60' rollback run; do timeout 20 {GUARD} $verb; done""",
     "its folders": f"""

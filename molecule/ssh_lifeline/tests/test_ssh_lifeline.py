@@ -69,7 +69,7 @@ def test_switching_it_off_and_on_is_in_the_journal(host: t.Any) -> None:
     "command",
     [
         "systemctl --no-ask-password stop ssh-lifeline.service",
-        "kill -STOP $(pgrep -f 'ssh-lifeline run')",
+        "kill -STOP $(systemctl show --property=MainPID --value ssh-lifeline)",
         "touch /run/ssh-lifeline/x",
         "python3 -c 'open(\"/run/ssh-lifeline/installing\")'",
         "ssh-lifeline off",
