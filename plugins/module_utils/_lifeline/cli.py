@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
         ("heal", command_heal, "look at everything now and mend it"),
         ("accept", command_accept, "take the host as it is now for good, if a login works"),
         ("off", command_off, "switch the guard off until it is switched on again: SSH is then held by nobody"),
-        ("on", command_on, "switch it on again, with the host as it is now taken for good, if a login works"),
+        ("on", command_on, "switch it on again; the host as it is now is taken for good, if a login works"),
         ("explain", command_explain, "show what is held, and what would be taken back if a login failed now"),
         ("logout", command_logout, "tell in a line whether the next login will work; shells run this at their end"),
         ("run", command_run, "be the guard; systemd starts this"),
@@ -193,15 +193,16 @@ def command_off(_options: argparse.Namespace) -> int:
 
 
 def command_on(_options: argparse.Namespace) -> int:
-    """Switch the guard on, if a login works with the host as it is now."""
+    """Switch the guard on; the host as it is now is kept, if a login works, and else taken back to what it was."""
     require_root()
     voice = report.Report(quiet=True)
     problem = guard.Guard(settings=load_settings(), voice=voice).accept()
-    if problem:
-        say(f"The guard stays as it was, since a login fails: {problem}. Correct that, and try again.")
-        return 1
     HostRunner().run(["systemctl", "enable", "--quiet", "--now", paths.UNIT, paths.TIMER], timeout=30.0)
-    voice.tell("guard", "on", f"switched on by {caller()}; the host is kept as it is now")
+    kept = "a login fails, so the host is not kept as it is now" if problem else "the host is kept as it is now"
+    voice.tell("guard", "on", f"switched on by {caller()}; {kept}")
+    if problem:
+        say(f"The guard is on. A login fails ({problem}), so it takes back what was changed, as far as that helps.")
+        return 1
     say("The guard is on. A login works, and what it needs is kept as it is now.")
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -250,8 +251,12 @@ def test_a_login_may_take_some_times_as_long_as_usual(monkeypatch: pytest.Monkey
     client = Client(clock, 0.3)
     monkeypatch.setattr(login.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(login.trial, "log_in", client.log_in)
-    logins = login.Logins(runner=None, accounts=("admin",), port=22)
-    judge = lambda: logins._judge([], lambda: None)  # noqa: E731
+    nobody: t.Any = None
+    logins = login.Logins(runner=nobody, accounts=("admin",), port=22)
+
+    def judge() -> str:
+        return logins._judge([], lambda: nobody)
+
     assert [judge(), judge()] == ["", ""]
     client.seconds = 3.0  # a moment of load
     assert judge() == ""

@@ -96,7 +96,7 @@ def test_a_logout_file_keeps_what_others_wrote() -> None:
 
 
 def test_sshd_settings_of_the_guard() -> None:
-    given = {"ports": (22, 2222), "keys_file": ".ssh/authorized_keys"}
+    given: dict[str, t.Any] = {"ports": (22, 2222), "keys_file": ".ssh/authorized_keys"}
     lines = login.drop_in(**given, admin_cidrs=["192.0.2.0/24"], penalties=True).splitlines()
     assert lines[1:3] == ["Port 22", "Port 2222"]
     assert "AuthorizedKeysFile .ssh/authorized_keys /etc/ssh/ssh-lifeline/%u" in lines
@@ -214,11 +214,12 @@ def test_one_key_of_before_has_to_stay(
     file.parent.mkdir()
     file.write_text(now)
     monkeypatch.setattr(login.pwd, "getpwnam", lambda _name: SimpleNamespace(pw_dir=str(tmp_path)))
-    logins = login.Logins(runner=None, accounts=("admin",), port=22)
+    none: t.Any = None
+    logins = login.Logins(runner=none, accounts=("admin",), port=22)
     monkeypatch.setattr(logins, "effective", lambda _account: {"authorizedkeysfile": ".ssh/authorized_keys"})
-    told = logins.strangers("admin", {str(file): f"{ED} old\n".encode()}.get)
+    told = logins.strangers("admin", lambda path: f"{ED} old\n".encode() if path == str(file) else None)
     assert bool(told) == taken_back
-    assert logins.strangers("admin", {}.get) == ""
+    assert logins.strangers("admin", lambda _path: None) == ""
 
 
 OWN = {(b"", b"ssh-rsa", b"AAAAB3Nza")}
