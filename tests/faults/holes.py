@@ -239,14 +239,14 @@ def as_words(places: frozenset[tuple[int, int]]) -> str:
 def search(workshop: Workshop, suites: Sequence[str], jobs: int) -> Iterator[tuple[bool, str]]:
     """Yield for each trial whether it found no hole, and what came of it."""
     faults = [dataclasses.replace(fault, base="") for fault in select(FAULTS, CLOSING)]
-    lanes = iter(range(1, 10_000))
+    # Without a fault it is the user who attacks.
+    wanted = [(suite, fault) for fault in (None, *faults) for suite in suites]
     with ThreadPoolExecutor(max_workers=jobs) as pool:
-        asked = [(suite, pool.submit(Search(workshop, suite).attack, next(lanes))) for suite in suites]
-        asked += [
-            (suite, pool.submit(Search(workshop, suite).run, next(lanes), fault))
-            for fault in faults
-            for suite in suites
-        ]
+        asked = []
+        for lane, (suite, fault) in enumerate(wanted, start=1):
+            one = Search(workshop, suite)
+            job = pool.submit(one.attack, lane) if fault is None else pool.submit(one.run, lane, fault)
+            asked.append((suite, job))
         for suite, finished in asked:
             error = finished.exception()
             yield error is None, f"Debian {suite}  {finished.result() if error is None else repr(error)}"
