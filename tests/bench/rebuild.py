@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT / "tests" / "lab"))
 import lab as labs  # noqa: E402  the lab's folder has to be on the path first
 from engine import CACHE, LabError  # noqa: E402
 
-PACKAGES = "ufw mariadb-server python3-pymysql zstd gunicorn python3-flask nginx"
+PACKAGES = "ufw mariadb-server mariadb-backup python3-pymysql zstd gunicorn python3-flask nginx"
 # What configuration files and users the roles leave behind; a person would write them by hand.
 END_STATE = (
     "/etc/default/ufw /etc/ufw/ufw.conf /etc/ufw/before.rules /etc/ufw/before6.rules /etc/ufw/user.rules"
