@@ -13,7 +13,6 @@ import typing as t
 from pathlib import Path
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import manifest as manifests
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import retention
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.manifest import MANIFEST_FILE, entries_of
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.verify import verify_copy
@@ -68,19 +67,14 @@ class ActionModule(DumpReader):
     @staticmethod
     def _remove_expired(folder: Path, args: t.Mapping[str, t.Any]) -> list[str]:
         """Remove older dumps of the same host and databases, as far as they may go, and name them."""
-        if not args["keep"] and not args["keep_days"]:
-            return []
-        expired = retention.expired(
-            sets=manifests.list_sets(directory=folder),
+        return retention.prune(
+            directory=folder,
             host=args["manifest"]["host"],
             databases=list(args["manifest"]["databases"]),
             keep=args["keep"],
             keep_days=args["keep_days"],
             now=datetime.datetime.now(tz=datetime.timezone.utc),
         )
-        for each in expired:
-            retention.remove(Path(each["path"]))
-        return [each["id"] for each in expired]
 
 
 def holds(path: Path, manifest: t.Mapping[str, t.Any]) -> bool:

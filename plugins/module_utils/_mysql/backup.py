@@ -151,8 +151,8 @@ def newest_whole(*, directory: Path, host: str | None = None) -> dict[str, t.Any
 def remove_expired(*, request: Request) -> list[str]:
     """Remove the sets that had their time; returns their names."""
     options = request.options
-    expired = retention.expired(
-        sets=manifests.list_sets(directory=options.directory),
+    return retention.prune(
+        directory=options.directory,
         host=options.host,
         databases=options.databases,
         keep=request.keep,
@@ -160,6 +160,3 @@ def remove_expired(*, request: Request) -> list[str]:
         now=datetime.datetime.now(tz=datetime.timezone.utc),
         origin=options.origin,
     )
-    for each in expired:
-        retention.remove(Path(each["path"]))
-    return [each["id"] for each in expired]

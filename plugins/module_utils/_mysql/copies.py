@@ -110,17 +110,14 @@ def commit(
     for stale in directory.glob(f"*{manifests.PARTIAL_SUFFIX}"):
         if _age(stale) > _STALE_SECONDS:
             shutil.rmtree(stale)
-    expired = retention.expired(
-        sets=manifests.list_sets(directory=directory),
+    return retention.prune(
+        directory=directory,
         host=manifest["host"],
         databases=list(manifest["databases"]),
         keep=keep,
         keep_days=keep_days,
         now=now,
     )
-    for each in expired:
-        retention.remove(Path(each["path"]))
-    return [each["id"] for each in expired]
 
 
 ARGUMENTS: dict[str, t.Any] = {

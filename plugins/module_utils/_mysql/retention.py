@@ -53,6 +53,36 @@ def _has_tables(manifest: manifests.Manifest) -> bool:
     return any(database["tables"] for database in manifest["databases"].values())
 
 
+def prune(
+    *,
+    directory: Path,
+    host: str,
+    databases: t.Sequence[str],
+    keep: int,
+    keep_days: int,
+    now: datetime.datetime,
+    origin: str | None = None,
+) -> list[str]:
+    """Remove the sets of a directory that are `expired`.
+
+    :returns: Their names.
+    """
+    if not keep and not keep_days:  # nor need they be read
+        return []
+    doomed = expired(
+        sets=manifests.list_sets(directory=directory),
+        host=host,
+        databases=databases,
+        keep=keep,
+        keep_days=keep_days,
+        now=now,
+        origin=origin,
+    )
+    for each in doomed:
+        remove(Path(each["path"]))
+    return [each["id"] for each in doomed]
+
+
 def remove(path: Path) -> None:
     """Remove a set; the name it has meanwhile is that of an unfinished one, which the next dump clears."""
     doomed = path.with_name(path.name + manifests.PARTIAL_SUFFIX)

@@ -42,7 +42,7 @@ def dump(tmp_path: Path) -> Path:
         (folder / name).write_bytes(content)
         digest = hashlib.sha256(content).hexdigest()
         entries.append({"file": name, "part": name, "size": len(content), "sha256": digest})
-    manifest = {"method": "logical", "databases": {"shop": {"files": entries}}}
+    manifest = {"host": "web-02", "method": "logical", "databases": {"shop": {"files": entries}}}
     (folder / MANIFEST_FILE).write_text(json.dumps(manifest, indent=3))
     return folder
 
