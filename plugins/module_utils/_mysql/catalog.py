@@ -81,6 +81,11 @@ def existing_databases(*, session: Session) -> dict[str, tuple[str, str]]:
     return {_plain(name): (_plain(charset), _plain(collation)) for name, charset, collation in rows}
 
 
+def user_databases(*, session: Session) -> set[str]:
+    """Names of all databases but the server's own."""
+    return set(existing_databases(session=session)) - SYSTEM_DATABASES
+
+
 def read_database(*, session: Session, name: str) -> Database:
     """Read one existing database."""
     charset, collation = existing_databases(session=session)[name]

@@ -83,7 +83,7 @@ def _obstacle(*, dumped: manifests.Manifest, session: Session) -> str:
         return f"{dumped['host']} no longer has the binary log {begins['file']}, at which the dump ends"
     if any(str(each or "") for each in dump.binlog_status(session=session)[2:4]):
         return f"{dumped['host']} leaves databases out of its binary log (binlog-do-db, binlog-ignore-db)"
-    others = sorted(_user_databases(session) - set(dumped["databases"]))
+    others = sorted(catalog.user_databases(session=session) - set(dumped["databases"]))
     if others:
         return f"the binary log of {dumped['host']} is about databases too that were not dumped: {', '.join(others)}"
     return ""
@@ -92,10 +92,6 @@ def _obstacle(*, dumped: manifests.Manifest, session: Session) -> str:
 def _logs(session: Session) -> list[tuple[t.Any, ...]]:
     """Binary logs with their sizes, oldest first; none where they are switched off."""
     return session.rows("SHOW BINARY LOGS") if int(session.rows("SELECT @@log_bin")[0][0]) else []
-
-
-def _user_databases(session: Session) -> set[str]:
-    return set(catalog.existing_databases(session=session)) - catalog.SYSTEM_DATABASES
 
 
 def _write(
@@ -113,7 +109,9 @@ def _write(
         argv=_argv(session=locker, moment=moment), path=directory / manifests.CHANGES_FILE, level=options.level
     )
     try:
-        databases = [catalog.read_database(session=locker, name=name) for name in sorted(_user_databases(locker))]
+        databases = [
+            catalog.read_database(session=locker, name=name) for name in sorted(catalog.user_databases(session=locker))
+        ]
         sums = checksum.sum_databases(sessions=readers, databases=databases)
         entry = stream.finish(database="the binary log")
     except BaseException:
@@ -172,9 +170,7 @@ class Replay:
     """One replay of changes into the databases that their dump was restored into, with its proof.
 
     From the first statement on the databases are marked as in between: a restore may put them aside then, and nothing
-    takes them for proven until they are.
-
-    :arg lock: The descriptor of the lock that keeps restores away.
+    takes them for proven until they are. Only to be used under the restore's lock.
     """
 
     def __init__(
@@ -193,7 +189,7 @@ class Replay:
         :returns: Whether there was anything to do: these very changes may have been replayed before.
         :raises WebstackError: Something speaks against it, a statement failed, or the proof did.
         """
-        known = {name: self._store.read(name) for name in sorted(_user_databases(self._session))}
+        known = {name: self._store.read(name) for name in sorted(catalog.user_databases(session=self._session))}
         if self._are_in(known):
             return False
         restored = self._restored(known)
@@ -241,7 +237,7 @@ class Replay:
             )
 
     def _prove(self, sessions: t.Sequence[Session]) -> None:
-        names = sorted(_user_databases(self._session) & set(self._manifest["databases"]))
+        names = sorted(catalog.user_databases(session=self._session) & set(self._manifest["databases"]))
         databases = [catalog.read_database(session=self._session, name=name) for name in names]
         sums = checksum.sum_databases(sessions=sessions, databases=databases)
         actual = {each.name: describe.describe_database(database=each, sums=sums[each.name]) for each in databases}

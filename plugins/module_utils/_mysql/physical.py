@@ -131,7 +131,7 @@ class PhysicalDump(dump.Dump):
 
 def refuse_part(*, session: Session, databases: t.Sequence[str]) -> None:
     """Refuse to copy a server for a part of its databases: a copy always has all of them."""
-    rest = sorted(set(catalog.existing_databases(session=session)) - catalog.SYSTEM_DATABASES - set(databases))
+    rest = sorted(catalog.user_databases(session=session) - set(databases))
     if rest:
         raise WebstackError(
             f"A physical dump holds all databases of the server, so it must name them all; missing: {', '.join(rest)}. "

@@ -56,7 +56,7 @@ def judge(*, plan: restore.Plan, options: restore.RestoreOptions, session: Sessi
     """All the reasons that speak against swapping the whole server, beside those against any of its databases."""
     manifest = plan.manifest
     problems = judge_copy(manifest=manifest, options=options, server=session.server)
-    existing = set(catalog.existing_databases(session=session)) - catalog.SYSTEM_DATABASES
+    existing = catalog.user_databases(session=session)
     if set(plan.actions) != set(manifest["databases"]):
         problems.append("A physical dump is restored as a whole: name all of its databases, or none.")
     # What this very dump was restored into may have moved on since, and would go with all the rest.
