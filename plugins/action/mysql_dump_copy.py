@@ -5,16 +5,13 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import shlex
 import typing as t
 
-from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.errors import AnsibleActionFail
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.copies import ARGUMENTS
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.manifest import entries_of
 from ansible_collections.phoenix.webstack.plugins.plugin_utils._connections import open_connection
-from ansible_collections.phoenix.webstack.plugins.plugin_utils._mysql.pieces import DumpReader
+from ansible_collections.phoenix.webstack.plugins.plugin_utils._mysql.pieces import DumpMover, variables_of
 
 if t.TYPE_CHECKING:
     from ansible.plugins.connection import ConnectionBase
@@ -22,15 +19,17 @@ if t.TYPE_CHECKING:
 Answer = t.Dict[str, t.Any]  # noqa: UP006 -- evaluated on Python 3.8
 
 
-class ActionModule(DumpReader):
+class ActionModule(DumpMover):
     """See the module documentation of ``mysql_dump_copy``."""
-
-    _connection: ConnectionBase
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> Answer:
         """Copy what is not there yet, and have it committed."""
         result = super().run(tmp, task_vars)
         _validation, args = self.validate_argument_spec(ARGUMENTS)
+        if args["to"] == (task_vars or {}).get("inventory_hostname"):
+            raise AnsibleActionFail(
+                f"{args['to']} would get a copy of its own dump, which would be lost with it. Name another host."
+            )
         variables = variables_of(args["to"], task_vars or {})
         peer = open_connection(host=args["to"], variables=variables, task=self._task, play_context=self._play_context)
         begun = self._ask(peer, variables, args, phase="begin")
@@ -42,9 +41,10 @@ class ActionModule(DumpReader):
         if self._task.check_mode or not begun["changed"]:
             return result
         for entry in entries:
-            target = f"{begun['partial']}/{entry['file']}"
-            for piece in self._pieces(entry, source=args["path"], total=result["bytes"], verb="copied"):
-                self._append(peer, piece, target=target, host=args["to"])
+            pieces = self._pieces(entry, source=args["path"], total=result["bytes"], verb="copied")
+            with self._writing(peer, target=f"{begun['partial']}/{entry['file']}", host=args["to"]) as put:
+                for piece in pieces:
+                    put(piece)
         committed = self._ask(peer, variables, args, phase="commit")
         if committed.get("failed"):
             return {**result, **committed, "msg": f"{args['to']}: {committed.get('msg')}"}
@@ -59,46 +59,3 @@ class ActionModule(DumpReader):
                 module_args={**args, "phase": phase}, task_vars={"ansible_facts": {}, **known}
             )
         return answer
-
-    def _append(self, peer: ConnectionBase, piece: bytes, *, target: str, host: str) -> None:
-        """Add a piece to a file of the copy."""
-        with self._at(peer, host):
-            done = self._low_level_execute_command(
-                f"base64 --decode >> {shlex.quote(target)}", in_data=base64.b64encode(piece)
-            )
-        if done["rc"] != 0:
-            raise AnsibleActionFail(
-                f"{target} on {host} could not be written: {done['stderr'].strip() or done['rc']}. It was not taken for"
-                " a dump, and the dump is still whole on its own host. Make room there, and run the same command again:"
-                " files that are whole there stay."
-            )
-
-    @contextlib.contextmanager
-    def _at(self, peer: ConnectionBase, host: str) -> t.Iterator[None]:
-        """Have the commands of this action run on the other host."""
-        own, self._connection = self._connection, peer
-        try:
-            yield
-        except AnsibleConnectionFailure as error:
-            raise AnsibleActionFail(
-                f"{host} could not be reached: {error} The dump is still whole on its own host. See:"
-                f" ansible-playbook phoenix.webstack.check_access -e check_access_hosts={host}"
-            ) from error
-        finally:
-            self._connection = own
-
-
-def variables_of(host: str, task_vars: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:
-    """Give the variables of the other host.
-
-    :raises AnsibleActionFail: It is none.
-    """
-    if host == task_vars.get("inventory_hostname"):
-        raise AnsibleActionFail(
-            f"{host} would get a copy of its own dump, which would be lost with it. Name another host."
-        )
-    hostvars = task_vars.get("hostvars", {})
-    if host not in hostvars:
-        raise AnsibleActionFail(f"There is no host {host} in the inventory. Nothing was copied.")
-    found: t.Mapping[str, t.Any] = hostvars[host]
-    return found

@@ -76,9 +76,10 @@ options:
     type: int
     default: 2
   compression_level:
-    description: Level of the zstd compression, from 1 to 19.
+    description:
+      - Level of the zstd compression, from 1 to 19. The default is V(3) for a logical dump, and V(1) for a physical
+        one, which takes as long as its compression does.
     type: int
-    default: 3
   age_recipients:
     description:
       - Public keys (C(age1…), or an SSH public key) to each of which the dump is encrypted, with C(age) on the host.

@@ -40,6 +40,17 @@ options:
     description: For how many days a dump stays there in any case; V(0) leaves it to O(keep) alone.
     type: int
     default: 0
+  hand_to:
+    description:
+      - Host of the inventory that gets the dump at the same time, from what is read once. Needs O(hand_to_path).
+      - It is reached as that host's own tasks would reach it. The two hosts need not know each other.
+    type: str
+  hand_to_path:
+    description:
+      - Folder of the dump on the host O(hand_to). It is filled under this name with C(.partial) at its end, and gets
+        the name once it is whole. Files that are whole there by their size stay; whoever restores the dump compares
+        their content.
+    type: str
 attributes:
   check_mode:
     description: Tells whether anything is missing here, and fetches nothing.
@@ -65,6 +76,15 @@ EXAMPLES = r"""
     path: "{{ dump.path }}"
     manifest: "{{ dump.manifest }}"
     dest: "dumps/{{ dump.id }}"
+  become: true
+
+- name: Have it on the controller, and on the server that will take its place
+  phoenix.webstack.mysql_dump_fetch:
+    path: "{{ dump.path }}"
+    manifest: "{{ dump.manifest }}"
+    dest: "dumps/{{ dump.id }}"
+    hand_to: web-01
+    hand_to_path: "/var/lib/webstack/incoming/{{ dump.id }}"
   become: true
 """
 

@@ -62,12 +62,42 @@ def size_mib(stand: Stand) -> int:
     return int(stand.hand("du", "-sm", "/var/lib/mysql/shop").split()[0])
 
 
-def checked(stand: Stand, module: str, **arguments: Any) -> dict[str, Any]:
-    """Run a module that has to succeed."""
-    answer = stand.module(module, **arguments)
-    if answer.failed:
-        raise LabError(f"{module} on {stand.host} failed: {answer.message}")
-    return answer.result
+class Play:
+    """The steps of one way, run by one ``ansible-playbook``, as a rebuild would."""
+
+    def __init__(self, *ends: Stand) -> None:
+        """Begin without any step."""
+        self.ends = {stand.host: stand for stand in ends}
+        self.tasks: list[dict[str, Any]] = []
+
+    def add(self, stand: Stand, module: str, **arguments: Any) -> None:
+        """Add a module on one of the hosts; its answer is known as ``step_<number>``."""
+        self.tasks.append({"name": f"step {len(self.tasks)}", module: arguments, "delegate_to": stand.host})
+        self.tasks[-1]["register"] = f"step_{len(self.tasks) - 1}"
+
+    def run(self) -> list[dict[str, Any]]:
+        """Run all steps, which have to succeed, and give their answers."""
+        first = next(iter(self.ends.values()))
+        play = {"hosts": first.host, "gather_facts": False, "become": True, "tasks": self.tasks}
+        path = CACHE / "bench" / "play.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps([play]), encoding="utf-8")
+        done = subprocess.run(
+            ["ansible-playbook", "-i", str(first.lab.folder / "inventory"), str(path)],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=stands.ROOT,
+            env=stands.environment(),
+        )
+        try:
+            tasks = json.loads(done.stdout[done.stdout.index("{") :])["plays"][0]["tasks"]
+            answers = [next(iter(task["hosts"].values())) for task in tasks]
+        except (ValueError, LookupError) as error:
+            raise LabError(f"the play failed: {done.stdout}{done.stderr}"[-600:]) from error
+        if any(answer.get("failed") or answer.get("unreachable") for answer in answers):
+            raise LabError(f"the play failed: {answers[-1].get('msg')}")
+        return answers
 
 
 class Bench:
@@ -113,39 +143,37 @@ class Bench:
     def mysql_db(self) -> None:
         """The usual way."""
         socket = {"login_unix_socket": "/run/mysqld/mysqld.sock"}
-        name = "shop.sql.gz"
-        checked(
+        name, local = "shop.sql.gz", CACHE / "bench" / "shop.sql.gz"
+        there = f"/root/{name}"
+        play = Play(self.source, self.target)
+        play.add(
             self.source,
             "community.mysql.mysql_db",
             name="shop",
             state="dump",
-            target=f"/root/{name}",
+            target=there,
             single_transaction=True,
             **socket,
         )
-        local = CACHE / "bench" / name
-        checked(self.source, "ansible.builtin.fetch", src=f"/root/{name}", dest=str(local), flat=True)
-        checked(self.target, "ansible.builtin.copy", src=str(local), dest=f"/root/{name}", mode="0600")
+        play.add(self.source, "ansible.builtin.fetch", src=there, dest=str(local), flat=True)
+        play.add(self.target, "ansible.builtin.copy", src=str(local), dest=there, mode="0600")
+        play.add(self.target, "community.mysql.mysql_db", name="shop", state="import", target=there, **socket)
+        play.run()
         local.unlink()
-        checked(self.target, "community.mysql.mysql_db", name="shop", state="import", target=f"/root/{name}", **socket)
 
     def own(self, method: str) -> None:
         """The way of this collection."""
-        dump = checked(self.source, "phoenix.webstack.mysql_dump", databases=["shop"], method=method)["dump"]
-        local = CACHE / "bench" / dump["id"]
-        checked(
-            self.source,
-            "phoenix.webstack.mysql_dump_fetch",
-            path=dump["path"],
-            manifest=dump["manifest"],
-            dest=str(local),
-        )
-        self.target.hand("mkdir", "-p", "-m", "0700", SETS)
-        modes = {"mode": "0600", "directory_mode": "0700"}
-        checked(self.target, "ansible.builtin.copy", src=str(local), dest=f"{SETS}/", **modes)
-        shutil.rmtree(local)
-        result = checked(self.target, "phoenix.webstack.mysql_restore", path=dump["path"])
-        self.proof[method] = result["restore"]["databases"]["shop"]["proof_seconds"]
+        dumps = CACHE / "bench" / "dumps"
+        play = Play(self.source, self.target)
+        play.add(self.source, "phoenix.webstack.mysql_dump", databases=["shop"], method=method)
+        dump = {"path": "{{ step_0.dump.path }}", "manifest": "{{ step_0.dump.manifest }}"}
+        here = f"{dumps}/{{{{ step_0.dump.id }}}}"
+        hand = {"hand_to": self.target.host, "hand_to_path": dump["path"]}
+        play.add(self.source, "phoenix.webstack.mysql_dump_fetch", **dump, dest=here, **hand)
+        play.add(self.target, "phoenix.webstack.mysql_restore", path=dump["path"])
+        *_before, restored = play.run()
+        shutil.rmtree(dumps)
+        self.proof[method] = restored["restore"]["databases"]["shop"]["proof_seconds"]
 
     def measure(self, way: str) -> float:
         """Seconds that a way takes, from nothing on the target to all of it."""
@@ -211,8 +239,8 @@ def report(taken: dict[str, float], proof: dict[str, float]) -> None:
         )
     if {"logical", "mysql_db"} <= set(taken):
         told.append(f"logical {taken['mysql_db'] / taken['logical']:.1f} x mysql_db")
-    if "logical" in proof:
-        told.append(f"proof +{100 * proof['logical'] / (taken['logical'] - proof['logical']):.0f} %")
+    costs = [f"{way} +{100 * proof[way] / (taken[way] - proof[way]):.0f} %" for way in sorted(proof)]
+    told += [f"proof {', '.join(costs)}"] if costs else []
     print(f"restore: {'; '.join(told)}")
 
 

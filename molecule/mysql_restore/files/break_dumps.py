@@ -81,7 +81,7 @@ def other_schema(path: Path) -> str:
     edit(path, lambda m: m.update(schema="phoenix.webstack.dump/9"))
     return (
         f"{path / MANIFEST} has the schema `phoenix.webstack.dump/9`; this version of the collection reads "
-        "`phoenix.webstack.dump/2`. Dump anew, or use the version of the collection that wrote it."
+        "`phoenix.webstack.dump/3`. Dump anew, or use the version of the collection that wrote it."
     )
 
 

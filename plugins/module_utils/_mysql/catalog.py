@@ -18,18 +18,24 @@ KINDS = ("views", "triggers", "routines", "events", "sequences")
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """One column; ``generated`` ones hold no data of their own and are not part of a content checksum."""
+    """One column; ``generated`` ones hold no data of their own and are not part of a content checksum.
+
+    ``charset`` is what its text is in, or nothing where it holds none.
+    """
 
     name: str
     data_type: str
     generated: bool
+    nullable: bool = True
+    charset: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
     """One base table. ``structure`` is a digest of its columns, indexes and foreign keys.
 
-    ``versioned`` tables (of MariaDB) keep the history of their rows.
+    ``versioned`` tables (of MariaDB) keep the history of their rows. ``key`` is the first column of the primary key,
+    where that is a whole number.
     """
 
     name: str
@@ -38,6 +44,7 @@ class Table:
     columns: tuple[Column, ...]
     structure: str
     versioned: bool = False
+    key: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +103,7 @@ def read_database(*, session: Session, name: str) -> Database:
     )
     columns = _read_columns(session=session, database=name)
     keys = _read_keys(session=session, database=name)
+    leading = _read_whole_keys(session=session, database=name)
     tables = tuple(
         Table(
             name=table,
@@ -104,6 +112,7 @@ def read_database(*, session: Session, name: str) -> Database:
             columns=tuple(column for column, _definition in columns.get(table, [])),
             structure=digest(*[text for _column, text in columns.get(table, [])], *sorted(keys.get(table, []))),
             versioned=kind == "SYSTEM VERSIONED",
+            key=leading.get(table),
         )
         for table, engine, kind, size in rows
         if kind in ("BASE TABLE", "SYSTEM VERSIONED")
@@ -136,9 +145,27 @@ def _read_columns(*, session: Session, database: str) -> dict[str, list[tuple[Co
     )
     columns: dict[str, list[tuple[Column, str]]] = {}
     for table, name, data_type, *rest in rows:
-        column = Column(name=_plain(name), data_type=_plain(data_type).lower(), generated=bool(rest[-1]))
+        column = Column(
+            name=_plain(name),
+            data_type=_plain(data_type).lower(),
+            generated=bool(rest[-1]),
+            nullable=_plain(rest[1]) == "YES",
+            charset=_plain(rest[4]).lower() if rest[4] else None,
+        )
         columns.setdefault(_plain(table), []).append((column, digest("column", name, *rest)))
     return columns
+
+
+def _read_whole_keys(*, session: Session, database: str) -> dict[str, str]:
+    """The first column of the primary key by table, of those where it is a whole number."""
+    rows = session.rows(
+        "SELECT s.TABLE_NAME, s.COLUMN_NAME FROM information_schema.STATISTICS s"
+        " JOIN information_schema.COLUMNS c ON c.TABLE_SCHEMA = s.TABLE_SCHEMA AND c.TABLE_NAME = s.TABLE_NAME"
+        " AND c.COLUMN_NAME = s.COLUMN_NAME WHERE s.TABLE_SCHEMA = %s AND s.INDEX_NAME = 'PRIMARY'"
+        " AND s.SEQ_IN_INDEX = 1 AND c.DATA_TYPE IN ('tinyint', 'smallint', 'mediumint', 'int', 'bigint')",
+        (database,),
+    )
+    return {_plain(table): _plain(column) for table, column in rows}
 
 
 def _read_keys(*, session: Session, database: str) -> dict[str, list[str]]:

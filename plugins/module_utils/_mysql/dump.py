@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
+import fcntl
 import hashlib
 import os
 import re
@@ -36,6 +38,10 @@ _LONGEST_HEADER = 16 * 1024
 _MARGIN = 64 * 1024 * 1024
 # Tables below this size, in bytes, are not worth a client of their own.
 _SMALL = 16 * 1024 * 1024
+# F_SETPIPE_SZ of Linux, which Python names since 3.10, the smallest pipe, and how much of a log is read at once.
+_SET_PIPE_SIZE = 1031
+_PIPE_SIZE = 4096
+_LOG_PIECE = 512
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,39 +185,59 @@ def refuse_full_disk(*, session: Session, options: DumpOptions) -> None:
 
 
 class Stream:
-    """One database on its way: client → zstd (→ age) → file, with the SHA-256 taken as the bytes pass."""
+    """One database on its way: client → zstd (→ age) → file, with the SHA-256 taken as the bytes pass.
 
-    def __init__(self, *, argv: list[str], path: Path, level: int, recipients: t.Sequence[str] = ()) -> None:
+    :arg text: Whether the client writes SQL, whose header `wait_for_snapshot` waits for.
+    :arg pause_at: Where the client logs this word, it is stopped until `resume`; see `wait_for_pause`.
+    """
+
+    def __init__(
+        self,
+        *,
+        argv: list[str],
+        path: Path,
+        level: int,
+        recipients: t.Sequence[str] = (),
+        text: bool = True,
+        pause_at: bytes = b"",
+    ) -> None:
         self.path = path
         self.size = 0
         self._hash = hashlib.sha256()
         self._started = threading.Event()
+        self._paused, self._resumed = threading.Event(), threading.Event()
         self._problems: list[str] = []
         self._log = path.with_suffix(".log").open("w+b")
         self._packers: list[subprocess.Popen[bytes]] = []
-        self._client = self._start(argv, stdin=subprocess.DEVNULL)
+        self._client = self._start(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE if pause_at else self._log)
         try:
-            self._pack(["zstd", "-q", "-c", f"-{level}"])
+            self._pack(["zstd", "-q", "-c", f"-{level}"], source=None if text else self._client)
             if recipients:
-                self._pack(encryption.encrypt_argv(recipients))
+                self._pack(encryption.encrypt_argv(recipients), source=self._packers[-1])
         except WebstackError:
             self.kill()
             raise
-        self._threads = [threading.Thread(target=self._feed), threading.Thread(target=self._drain)]
+        self._threads = [threading.Thread(target=self._drain)]
+        if text:
+            self._threads.append(threading.Thread(target=self._feed))
+        if pause_at:
+            # A client that has more to say than this waits until it was read: it is never far ahead of what is known.
+            fcntl.fcntl(self._said(), _SET_PIPE_SIZE, _PIPE_SIZE)
+            self._threads.append(threading.Thread(target=self._follow, args=(pause_at,)))
         for thread in self._threads:
             thread.daemon = True
             thread.start()
 
-    def _pack(self, argv: list[str]) -> None:
-        """Start the next program that the dump goes through."""
-        before = self._packers[-1] if self._packers else None
-        self._packers.append(self._start(argv, stdin=before.stdout if before else subprocess.PIPE))
-        if before and before.stdout:
-            before.stdout.close()  # the next one's alone: so its end is noticed
+    def _pack(self, argv: list[str], *, source: subprocess.Popen[bytes] | None) -> None:
+        """Start the next program that the dump goes through; without a source, `_feed` gives it what it reads."""
+        stdin = source.stdout if source else subprocess.PIPE
+        self._packers.append(self._start(argv, stdin=stdin, stderr=self._log))
+        if source and source.stdout:
+            source.stdout.close()  # the next one's alone: so its end is noticed
 
-    def _start(self, argv: list[str], *, stdin: t.Any) -> subprocess.Popen[bytes]:
+    def _start(self, argv: list[str], *, stdin: t.Any, stderr: t.Any) -> subprocess.Popen[bytes]:
         try:
-            return subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE, stderr=self._log, env=_environment())
+            return subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=_environment())
         except OSError as error:
             raise WebstackError(
                 f"{argv[0]} cannot be run: {error}. Install it with: apt-get install {argv[0]}"
@@ -258,17 +284,37 @@ class Stream:
         if not self._started.wait(timeout):
             raise WebstackError(f"The dump client wrote nothing within {timeout:.0f} s; nothing was dumped.")
 
-    def pause_at(self, word: bytes, *, before: bytes) -> bool:
-        """Stop the client where it logs a word.
+    def _said(self) -> int:
+        """Where what the client logs is read from."""
+        return t.cast("t.IO[bytes]", self._client.stderr).fileno()
 
-        :returns: Whether it stands still there, and not only later, where it has logged ``before``.
+    def _follow(self, word: bytes) -> None:
+        """Write down what the client logs, and read no further than a word of it until the client may go on."""
+        logged = b""
+        for piece in iter(lambda: os.read(self._said(), _LOG_PIECE), b""):
+            self._log.write(piece)
+            if not self._paused.is_set():
+                logged = logged[-len(word) :] + piece
+                if word in logged:
+                    self._paused.set()
+                    self._resumed.wait()
+
+    def wait_for_pause(self, *, before: bytes) -> bool:
+        """Wait until the client stands still where it logs the word to pause at.
+
+        :returns: Whether it does, and not only later, where it has logged ``before``, or is at its end.
         """
-        while self._client.poll() is None and word not in self._logged():
-            time.sleep(0.002)
-        if self._client.poll() is None:
-            self._client.send_signal(signal.SIGSTOP)
-            while _process_state(self._client.pid) not in "TZ":
-                time.sleep(0.001)
+        while not self._paused.wait(0.05):
+            if not self._threads[-1].is_alive():
+                return False
+        self._client.send_signal(signal.SIGSTOP)
+        while _process_state(self._client.pid) not in "TZ":
+            time.sleep(0.001)
+        os.set_blocking(self._said(), False)
+        with contextlib.suppress(BlockingIOError):
+            while ahead := os.read(self._said(), _LOG_PIECE):
+                self._log.write(ahead)
+        os.set_blocking(self._said(), True)
         return self._client.poll() is None and before not in self._logged()
 
     def abandon(self) -> None:
@@ -281,8 +327,10 @@ class Stream:
         """Let a client that was stopped go on."""
         if self._client.poll() is None:
             self._client.send_signal(signal.SIGCONT)
+        self._resumed.set()
 
     def _logged(self) -> bytes:
+        self._log.flush()
         return self.path.with_suffix(".log").read_bytes()
 
     def finish(self, *, database: str) -> dict[str, t.Any]:
@@ -308,6 +356,7 @@ class Stream:
 
     def kill(self) -> None:
         """End all programs at once."""
+        self._resumed.set()
         for process in (self._client, *self._packers):
             if process.poll() is None:
                 process.kill()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 
-SCHEMA = "phoenix.webstack.dump/2"
+SCHEMA = "phoenix.webstack.dump/3"
 MANIFEST_FILE = "manifest.json"
 PARTIAL_SUFFIX = ".partial"
 LOGICAL, PHYSICAL = METHODS = ("logical", "physical")
@@ -49,6 +49,8 @@ _DATABASE_KEYS: dict[str, type] = {
 _SERVER_KEYS: dict[str, type] = {"file": str, "size": int, "sha256": str, "bytes": int}
 _FILE_KEYS: dict[str, type] = {"part": str, "file": str, "size": int, "sha256": str}
 
+_SHOWN = 10
+
 
 def parse_manifest(*, text: str, origin: str) -> Manifest:
     """Read a manifest and hold it against its schema.
@@ -74,7 +76,8 @@ def parse_manifest(*, text: str, origin: str) -> Manifest:
     if not problems and manifest["method"] == PHYSICAL:
         problems = _missing(value=manifest.get("server"), keys=_SERVER_KEYS, where="the copy of the server")
     if problems:
-        raise WebstackError(f"{origin} is damaged: {'; '.join(problems)}.")
+        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise WebstackError(f"{origin} is damaged: {'; '.join(problems[:_SHOWN])}{more}.")
     return manifest
 
 
@@ -109,7 +112,7 @@ def _table_problems(*, name: str, database: dict[str, t.Any]) -> list[str]:
         for table, entry in database["tables"].items()
         if not isinstance(entry, dict)
         or not isinstance(entry.get("rows"), int)
-        or not re.fullmatch(r"[0-9a-f]{32}", str(entry.get("checksum")))
+        or not re.fullmatch(r"[0-9a-f]{16}", str(entry.get("checksum")))
     ]
 
 

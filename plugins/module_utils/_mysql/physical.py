@@ -28,9 +28,10 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import (
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import manifest as manifests
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.session import Session, literal
 
-# From the first line of its log on, mariadb-backup copies what no transaction protects; at the second one it stops to
-# follow the redo log. Writers have to be held between the two.
-_TAIL_BEGINS = b"Starting BACKUP STAGE START"
+# Where it logs the first of these, mariadb-backup has copied all that it can bring to a later moment by logs that it
+# follows: InnoDB's tables, and Aria's of the server itself. Where it logs the second one, it follows them no further.
+# Writers have to be held between the two.
+_TABLES_COPIED = b"Finished BACKUP STAGE START"
 _LOG_ENDS = b"Starting BACKUP STAGE BLOCK_COMMIT"
 
 
@@ -82,15 +83,15 @@ class PhysicalDump(dump.Dump):
     ) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
         """Copy with mariadb-backup, whose own locks are left out: those here last as long, and the readers need them.
 
-        Tables outside of InnoDB are copied from the start of the tail on, so with them writers are held all along.
+        Of tables outside of InnoDB no log is followed, so with them writers are held all along.
         """
         late = not dump.foreign_tables(databases=databases)
         moment = {} if late else self._hold()
-        stream = self._start_mariadb_backup(partial=partial)
+        stream = self._start_mariadb_backup(partial=partial, pause_at=_TABLES_COPIED if late else b"")
         if late:
-            in_time = stream.pause_at(_TAIL_BEGINS, before=_LOG_ENDS)
+            in_time = stream.wait_for_pause(before=_LOG_ENDS)
             moment = self._hold()
-            if not in_time:  # a tiny server: it was done before it could be stopped
+            if not in_time:  # a mariadb-backup with other words for it
                 stream.kill()
                 stream.abandon()
                 stream = self._start_mariadb_backup(partial=partial)
@@ -99,7 +100,7 @@ class PhysicalDump(dump.Dump):
         shutil.rmtree(partial / "meta")
         return moment, entry
 
-    def _start_mariadb_backup(self, *, partial: Path) -> dump.Stream:
+    def _start_mariadb_backup(self, *, partial: Path, pause_at: bytes = b"") -> dump.Stream:
         if shutil.which("mariadb-backup") is None:
             raise WebstackError(
                 "mariadb-backup is not installed on this host. Install it with: apt-get install mariadb-backup",
@@ -108,12 +109,19 @@ class PhysicalDump(dump.Dump):
         argv = ["mariadb-backup", "--backup", "--stream=mbstream", "--no-lock", "--user=root"]
         argv += [f"--target-dir={partial / 'meta'}"]
         argv += [f"--socket={self._options.socket}"] if self._options.socket else []
-        return self._stream(argv=argv, partial=partial)
+        return self._stream(argv=argv, partial=partial, pause_at=pause_at)
 
-    def _stream(self, *, argv: list[str], partial: Path) -> dump.Stream:
+    def _stream(self, *, argv: list[str], partial: Path, pause_at: bytes = b"") -> dump.Stream:
         options = self._options
         path = partial / f"{manifests.SERVER_FILE}{options.suffix}"
-        stream = dump.Stream(argv=argv, path=path, level=options.level, recipients=options.recipients)
+        stream = dump.Stream(
+            argv=argv,
+            path=path,
+            level=options.level,
+            recipients=options.recipients,
+            text=False,
+            pause_at=pause_at,
+        )
         self._streams.append(stream)
         return stream
 

@@ -44,7 +44,10 @@ def read_settings(path: Path = SETTINGS) -> dict[str, t.Any]:
         settings = {name: given.get(name, option.get("default")) for name, option in backup.ARGUMENTS.items()}
         settings["databases"] = [str(name) for name in given["databases"]]
         # A number that was given on a command line has come as text.
-        settings.update((name, int(settings[name])) for name, each in backup.ARGUMENTS.items() if each["type"] == "int")
+        whole = [
+            name for name, each in backup.ARGUMENTS.items() if each["type"] == "int" and settings[name] is not None
+        ]
+        settings.update((name, int(settings[name])) for name in whole)
         return {**settings, "user": str(given["user"]), "metrics": str(given.get("metrics") or "")}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise WebstackError(

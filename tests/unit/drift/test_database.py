@@ -48,4 +48,7 @@ def test_content_is_told_from_form(other: Database, *, content: bool, form: bool
 
 
 def test_rows_are_content() -> None:
-    assert [digests(SHOP, high=1)[0] == digests(SHOP)[0], digests(SHOP, high=1)[1] == digests(SHOP)[1]] == [False, True]
+    assert [digests(SHOP, total=1)[0] == digests(SHOP)[0], digests(SHOP, total=1)[1] == digests(SHOP)[1]] == [
+        False,
+        True,
+    ]

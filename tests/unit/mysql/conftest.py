@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 import typing as t
 
 import pytest
@@ -54,8 +55,8 @@ def manifest() -> manifests.Manifest:
                 "bytes": 1000,
                 "definers": ["root@localhost"],
                 "tables": {
-                    "orders": {"rows": 2, "checksum": "a" * 32, "structure": "s"},
-                    "items": {"rows": 0, "checksum": "0" * 32, "structure": "t"},
+                    "orders": {"rows": 2, "checksum": "a" * 16, "structure": "s"},
+                    "items": {"rows": 0, "checksum": "0" * 16, "structure": "t"},
                 },
                 "objects": {
                     "views": {"v": "1"},
@@ -67,3 +68,20 @@ def manifest() -> manifests.Manifest:
             },
         },
     }
+
+
+def make_connection(transport: str) -> t.Any:
+    """A connection whose host is this machine: ``ssh`` streams, any other one runs commands."""
+
+    def build_command(_program: str, _subsystem: str, _host: str, command: str) -> list[str]:
+        # What a chatty login shell makes of it.
+        return ["sh", "-c", f"echo Welcome; {command}"]
+
+    return types.SimpleNamespace(
+        transport=transport,
+        has_tty=False,
+        become=None,
+        get_option={"host": "web-02"}.get,
+        _build_command=build_command,
+        _shell=types.SimpleNamespace(tmpdir="unused"),
+    )

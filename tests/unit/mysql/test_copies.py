@@ -19,6 +19,8 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import cop
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import manifest as manifests
 from ansible_collections.phoenix.webstack.plugins.plugin_utils._mysql import pieces
 
+from .conftest import make_connection
+
 NOW = datetime.datetime(2026, 11, 30, 12, tzinfo=datetime.timezone.utc)
 CONTENTS = {"shop.schema.sql.zst": b"schema", "shop.data-01.sql.zst": bytes(range(256)) * 5000}
 
@@ -118,12 +120,12 @@ def test_a_name_that_leads_elsewhere_is_refused(name: str, tmp_path: Path, dump:
 class Hosts:
     """Two hosts, whose shells are this machine's and who answer as the module does."""
 
-    def __init__(self, action: mysql_dump_copy.ActionModule) -> None:
-        self.action = action
+    def __init__(self, action: mysql_dump_copy.ActionModule, peer: t.Any) -> None:
+        self.action, self.own, self.peer = action, action._connection, peer
         self.asked: list[tuple[str, str]] = []
 
     def module(self, *, module_args: dict[str, t.Any], **_more: t.Any) -> dict[str, t.Any]:
-        assert self.action._connection == "peer"
+        assert self.action._connection is self.peer
         directory, dump = Path(module_args["dest"]), module_args["manifest"]
         self.asked.append((module_args["phase"], module_args["to"]))
         if module_args["phase"] == "commit":
@@ -135,31 +137,39 @@ class Hosts:
         return {"changed": True, "lacking": lacking, "partial": partial}
 
     def shell(self, command: str, in_data: bytes | None = None) -> dict[str, t.Any]:
-        assert (self.action._connection == "peer") == (in_data is not None)
+        if self.action._connection not in (self.own, self.peer):  # it wants to know how a command is run
+            self.action._connection.exec_command(command)
+            return {}
+        assert (self.action._connection is self.peer) == (in_data is not None)
         done = subprocess.run(["sh", "-c", command], input=in_data, capture_output=True, check=False)
         return {"rc": done.returncode, "stdout": done.stdout.decode(), "stderr": done.stderr.decode()}
 
 
-@pytest.fixture
-def copy(tmp_path: Path, dump: t.Any, monkeypatch: pytest.MonkeyPatch) -> t.Any:
+@pytest.fixture(params=["local", "ssh"])
+def copy(request: pytest.FixtureRequest, tmp_path: Path, dump: t.Any, monkeypatch: pytest.MonkeyPatch) -> t.Any:
     """Copy the dump, which lies in a folder ``source``, to another host's folder ``copies``."""
     source = tmp_path / "source"
     source.mkdir()
     for name, content in CONTENTS.items():
         (source / name).write_bytes(content)
     monkeypatch.setattr(pieces, "PIECE", pieces.MIB)
-    monkeypatch.setattr(mysql_dump_copy, "open_connection", lambda **_given: "peer")
+    peer = make_connection(request.param)
+    monkeypatch.setattr(mysql_dump_copy, "open_connection", lambda **_given: peer)
 
     def run(*, to: str = "web-01") -> tuple[dict[str, t.Any], Hosts]:
         arguments = {"path": str(source), "manifest": dump, "to": to, "dest": str(tmp_path / "copies")}
         task = types.SimpleNamespace(
             args=arguments, check_mode=False, async_val=0, action="mysql_dump_copy", diff=False
         )
-        connection = types.SimpleNamespace(_shell=types.SimpleNamespace(tmpdir="unused"))
         action = mysql_dump_copy.ActionModule(
-            task=task, connection=connection, play_context=None, loader=None, templar=None, shared_loader_obj=None
+            task=task,
+            connection=make_connection(request.param),
+            play_context=types.SimpleNamespace(password=None),
+            loader=None,
+            templar=None,
+            shared_loader_obj=None,
         )
-        hosts = Hosts(action)
+        hosts = Hosts(action, peer)
         monkeypatch.setattr(action, "_execute_module", hosts.module)
         monkeypatch.setattr(action, "_low_level_execute_command", hosts.shell)
         hostvars: dict[str, t.Any] = {"web-01": {}, "web-02": {}}
@@ -192,12 +202,13 @@ def test_a_dump_that_is_damaged_on_its_host_is_no_copy(copy: t.Any, tmp_path: Pa
 
 
 def test_a_host_that_cannot_write_says_so(copy: t.Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    refused = {"rc": 1, "stdout": "", "stderr": "No space left on device"}
     shell = Hosts.shell
-    monkeypatch.setattr(
-        Hosts, "shell", lambda self, command, in_data=None: refused if in_data else shell(self, command)
-    )
-    with pytest.raises(AnsibleActionFail, match="on web-01 could not be written: No space left on device"):
+
+    def spoilt(self: Hosts, command: str, in_data: bytes | None = None) -> dict[str, t.Any]:
+        return shell(self, command.replace(">> ", ">> /dev/full # "), in_data)
+
+    monkeypatch.setattr(Hosts, "shell", spoilt)
+    with pytest.raises(AnsibleActionFail, match=r"on web-01 could not be written: .*No space left on device"):
         copy()
 
 

@@ -64,18 +64,26 @@ def test_a_damaged_copy_is_told(tmp_path: Path) -> None:
     assert "its content is damaged" in verify.verify_copy(path=path, entry=entry)[0]
 
 
+def paused_client(path: Path, *lines: str) -> dump.Stream:
+    """A client that logs lines as fast as it can."""
+    script = f"import sys; sys.stderr.write({chr(10).join(lines)!r}); sys.stderr.flush(); print('the end')"
+    return dump.Stream(argv=["python3", "-u", "-c", script], path=path, level=1, pause_at=b"begin")
+
+
 def test_a_client_is_stopped_where_it_logs_a_word(tmp_path: Path) -> None:
-    script = "import sys, time; sys.stderr.write('begin\\n'); sys.stderr.flush(); time.sleep(0.3); print('end')"
-    stream = dump.Stream(argv=["python3", "-c", script], path=tmp_path / "x.zst", level=1)
-    assert stream.pause_at(b"begin", before=b"end")
+    stream = paused_client(tmp_path / "x.zst", "hello", "begin", *["and more"] * 2000, "end")
+    assert stream.wait_for_pause(before=b"end")
+    assert b"end" not in stream._logged()
     stream.resume()
     assert stream.finish(database="x")["size"] > 0
-    late = dump.Stream(
-        argv=["python3", "-c", "import sys; sys.stderr.write('begin end')"], path=tmp_path / "y", level=1
-    )
-    assert not late.pause_at(b"begin", before=b"end")
-    late.kill()
-    late.abandon()
+
+
+@pytest.mark.parametrize("lines", [("begin", "end"), ("hello",)])
+def test_a_client_that_cannot_be_stopped_in_time_is_told(tmp_path: Path, lines: tuple[str, ...]) -> None:
+    stream = paused_client(tmp_path / "x.zst", *lines)
+    assert not stream.wait_for_pause(before=b"end")
+    stream.kill()
+    stream.abandon()
 
 
 class Service:
