@@ -22,6 +22,8 @@ kill -9 "$(cat {STATE}/.lock)" && echo killed
 OWN = re.compile(
     r"/etc/(ssh/ssh_host_|ssh/ssh-lifeline/|hostname|hosts|machine-id|resolv\.conf|\.updated|ufw/)"
     r"|/var/lib/webstack/(mysql_|applied\.json)"  # the latter has the digests of the former
+    # The numbers of system users: the packages and the application make theirs at the same time.
+    r"|/etc/(passwd|shadow|group|gshadow)-?$"
 )
 # The restore runs beside the provisioning: it is killed there, once, and the run with it.
 LOADING = "loading"
@@ -92,6 +94,11 @@ def test_end_state_is_that_of_an_uninterrupted_run(story: Story) -> None:
     whole, resumed = (story.snapshot(machine) for machine in ("spare", "spare-02"))
     assert resumed["packages"] == whole["packages"]
     assert resumed["databases"] == whole["databases"]
+    accounts = [
+        sorted(story.hand(machine, "cut", "-d:", "-f1,6,7", "/etc/passwd").splitlines())
+        for machine in ("spare", "spare-02")
+    ]
+    assert accounts[0] == accounts[1]
     files = [
         {path: digest for path, digest in each["files"].items() if not OWN.match(path)} for each in (whole, resumed)
     ]
