@@ -182,21 +182,10 @@ class Switch:
 
     def move(self) -> None:
         """Move all tables, old ones out and new ones in, at one moment."""
-        for name, entry in self._databases.items():
-            self._ensure_database(name, charset=entry["charset"], collation=entry["collation"])
-            if entry["kept"] is not None:
-                self._ensure_database(entry["kept"], **entry["previous"])
         self._session.execute(f"SET SESSION lock_wait_timeout = {self._lock_timeout}")
         self._session.execute("SET SESSION foreign_key_checks = 1")  # references follow their tables then
-        triggers = self._triggers()
         try:
-            for name in self._databases:
-                for event in self._names(name, "events"):
-                    self._session.execute(f"DROP EVENT {identifier(name)}.{identifier(event)}")
-            if triggers:
-                self._move_without(triggers)
-            elif self._moves:
-                self._session.execute(move_statement(self._moves))
+            self._move_all()
         except WebstackError as error:
             if error.data.get("code") != _LOCK_WAIT_TIMEOUT:
                 raise
@@ -204,6 +193,20 @@ class Switch:
                 f"The tables were in use for {self._lock_timeout} s without a pause, by: {self._users()}. Stop what "
                 "uses them (the application, a long query), and run the same restore again.",
             ) from error
+
+    def _move_all(self) -> None:
+        for name, entry in self._databases.items():
+            self._ensure_database(name, charset=entry["charset"], collation=entry["collation"])
+            if entry["kept"] is not None:
+                self._ensure_database(entry["kept"], **entry["previous"])
+        triggers = self._triggers()
+        for name in self._databases:
+            for event in self._names(name, "events"):
+                self._session.execute(f"DROP EVENT {identifier(name)}.{identifier(event)}")
+        if triggers:
+            self._move_without(triggers)
+        elif self._moves:
+            self._session.execute(move_statement(self._moves))
 
     def _move_without(self, triggers: dict[str, list[tuple[str, str]]]) -> None:
         """Move tables whose triggers have to go before.
@@ -261,11 +264,13 @@ class Switch:
         return ", ".join(users[:5]) or "a connection that has no database chosen; see SHOW FULL PROCESSLIST"
 
     def _ensure_database(self, name: str, *, charset: str, collation: str) -> None:
-        exists = name in catalog.existing_databases(session=self._session)
-        self._session.execute(
-            f"{'ALTER' if exists else 'CREATE'} DATABASE {identifier(name)}"
-            f" CHARACTER SET {identifier(charset)} COLLATE {identifier(collation)}",
-        )
+        found = catalog.existing_databases(session=self._session).get(name)
+        # MySQL waits for all that read a table of the database, also to change it to what it is.
+        if found != (charset, collation):
+            self._session.execute(
+                f"{'ALTER' if found else 'CREATE'} DATABASE {identifier(name)}"
+                f" CHARACTER SET {identifier(charset)} COLLATE {identifier(collation)}",
+            )
 
     def complete(self) -> None:
         """Make what does not move in the live databases, from the dump, and see that all of it is there."""
