@@ -200,13 +200,17 @@ class Switch:
             if entry["kept"] is not None:
                 self._ensure_database(entry["kept"], **entry["previous"])
         triggers = self._triggers()
+        if triggers:
+            self._move_without(triggers)
+            return
+        self._drop_events()
+        if self._moves:
+            self._session.execute(move_statement(self._moves))
+
+    def _drop_events(self) -> None:
         for name in self._databases:
             for event in self._names(name, "events"):
                 self._session.execute(f"DROP EVENT {identifier(name)}.{identifier(event)}")
-        if triggers:
-            self._move_without(triggers)
-        elif self._moves:
-            self._session.execute(move_statement(self._moves))
 
     def _move_without(self, triggers: dict[str, list[tuple[str, str]]]) -> None:
         """Move tables whose triggers have to go before.
@@ -221,6 +225,8 @@ class Switch:
             tables = sorted({(name, table) for name, each in triggers.items() for _trigger, table in each})
             locks = [f"{identifier(name)}.{identifier(table)} WRITE" for name, table in tables]
             gate.execute(f"LOCK TABLES {', '.join(locks)}")
+            # Not before: where the tables stay in use, nothing was taken off then, and nothing waits to be put back.
+            self._drop_events()
             for name, each in triggers.items():
                 for trigger, _table in each:
                     gate.execute(f"DROP TRIGGER {identifier(name)}.{identifier(trigger)}")
