@@ -13,6 +13,7 @@ version_added: "0.2.0"
 description:
   - Notes digests of what roles want of a host, once they have applied it, and of what the host has beside that. By them
     M(phoenix.webstack.drift_info) tells what the host has changed since from what waits to be applied.
+  - Before a new note, everything that was written to the host's disks so far is made durable.
   - The note is C(/var/lib/webstack/applied.json), which root alone may read. It holds nothing that could be restored
     from it.
 author:
@@ -56,6 +57,8 @@ path:
   sample: /var/lib/webstack/applied.json
 """
 
+import os
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.phoenix.webstack.plugins.module_utils._command import ModuleCommandRunner
 from ansible_collections.phoenix.webstack.plugins.module_utils._drift import record, spec
@@ -74,6 +77,8 @@ def main() -> None:
     after = before.with_items(items, keep_seen=module.params["keep_seen"])
     changed = after != before
     if changed and not module.check_mode:
+        # What was applied outlives a loss of power from here on, however little its writers cared.
+        os.sync()
         try:
             record.store(after)
         except OSError as error:

@@ -36,12 +36,19 @@ END_STATE = (
     "/etc/default/ufw /etc/ufw/ufw.conf /etc/ufw/before.rules /etc/ufw/before6.rules /etc/ufw/user.rules"
     " /etc/ufw/user6.rules /etc/nginx/nginx.conf /etc/mysql/mariadb.conf.d /etc/default/app /srv/app"
     " /etc/systemd/system/app.service /etc/systemd/system/app.socket"
+    # The guard of SSH, and the nightly dumps.
+    " /usr/local/lib/ssh-lifeline /usr/local/bin/ssh-lifeline /etc/ssh-lifeline /etc/bash.bash_logout"
+    " /etc/systemd/system/ssh-lifeline.service /etc/systemd/system/ssh-lifeline.timer"
+    " /etc/systemd/system/ssh.service.d /etc/ssh/sshd_config.d"
+    " /usr/local/lib/webstack-mysql-backup /usr/local/sbin/webstack-mysql-backup /etc/webstack-mysql-backup.json"
+    " /etc/systemd/system/webstack-mysql-backup.service /etc/systemd/system/webstack-mysql-backup.timer"
 )
 FLOOR = """\
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 apt-get install -qq -y --no-install-recommends -o Dpkg::Options::=--force-confold {packages} >/dev/null
 useradd --system --home-dir /srv/app --no-create-home --shell /usr/sbin/nologin app
+useradd --system --home-dir /var/backups/webstack/mysql --no-create-home --shell /usr/sbin/nologin webstack-backup
 base64 -d <<'CONFIGURATION' | tar -xzf - -C / --overwrite
 {configuration}
 CONFIGURATION
@@ -53,7 +60,9 @@ mariadb -e "CREATE DATABASE sakila; CREATE USER app@localhost IDENTIFIED VIA uni
 base64 -d <<'DUMP' | zstd -dc | mariadb sakila
 {dump}
 DUMP
-systemctl enable -q --now app.socket app.service
+mariadb -e "CREATE USER 'webstack-backup'@localhost IDENTIFIED VIA unix_socket;
+  GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON sakila.* TO 'webstack-backup'@localhost"
+systemctl enable -q --now app.socket app.service ssh-lifeline.service ssh-lifeline.timer webstack-mysql-backup.timer
 systemctl restart nginx
 """
 REPOINT = (

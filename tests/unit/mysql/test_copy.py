@@ -86,6 +86,15 @@ def test_a_client_that_cannot_be_stopped_in_time_is_told(tmp_path: Path, lines: 
     stream.abandon()
 
 
+@pytest.mark.parametrize(
+    ("free_kb", "used"), [(100, 128 << 20), (1 << 20, 1 << 29), (1 << 26, 4 << 30), (None, 128 << 20)]
+)
+def test_a_log_is_applied_with_half_of_the_free_memory(tmp_path: Path, free_kb: int | None, used: int) -> None:
+    path = tmp_path / "meminfo"
+    path.write_text(f"MemFree: 1 kB\nMemAvailable:   {free_kb} kB\n" if free_kb else "")
+    assert server_restore.spare_memory(path) == used
+
+
 class Service:
     """A service that starts unless the data it would start on says otherwise."""
 
