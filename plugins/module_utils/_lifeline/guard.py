@@ -60,6 +60,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.memory 
 )
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.mounts import Mounts
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.network import Network, devices, known_hardware
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.network_reflex import NetworkReflex
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import (
     HostRunner,
     make_private,
@@ -78,7 +79,7 @@ AGAIN_SECONDS = 1.0  # after one during which the host was changed
 RETRY_SECONDS = 10.0  # after a login that failed and could not be mended
 MENDED_SECONDS = 2.0  # for what was mended to show
 FIRST_WAIT = 0.2  # seconds for an answer that takes less than a thousandth
-CONTESTED_SECONDS = 1800.0  # how long a contest counts as won: a server of the guard's own, files that are pinned
+CONTESTED_SECONDS = 1800.0  # how long a contest counts as won: a server of our own, pinned files, reflexes
 END_IT = "to end it earlier: ssh-lifeline off && ssh-lifeline on"
 BEAT_SECONDS = 2.0
 HANG_SECONDS = 45.0  # no round takes as long as this
@@ -107,6 +108,7 @@ class Guard:
         self._tracked = tracked.find_tracked(runner=self._runner, accounts=settings.accounts)
         self._mounts = Mounts(runner=self._runner)
         self._contest = Contest()
+        self._network_reflex = NetworkReflex(runner=self._runner, good=lambda: self._memory.network)
         self._pins = pins.Pins()
         self._programs = bpf.Programs()
         self._next_silent = self._next_whole = self._next_login = 0.0
@@ -125,6 +127,7 @@ class Guard:
         paths.STATE.chmod(0o700)
         pins.unpin_all(self._mounts.pinned())
         self._firewall.begin_reflex(self._hold_firewall)
+        self._network_reflex.begin()
         self._logins.prepare()
         if any(name not in devices() for name in known_hardware(self._memory.network)):
             self._mend_network("a device is gone")
@@ -501,6 +504,10 @@ class Guard:
         ran = self._network.restore(good=self._memory.network) if self._memory.network else []
         for command in ran:
             self._voice.tell("network", "healed", f"ran {command}", priority=report.WARNING)
+        if ran and self._contest.note("network") and self._network_reflex.arm(CONTESTED_SECONDS):
+            told = "somebody takes links, addresses or routes away again and again, so they are put back at once for"
+            words = f"{told} {CONTESTED_SECONDS / 60:.0f} minutes; {END_IT}"
+            self._voice.tell("network", "healed", words, priority=report.WARNING)
         return bool(ran)
 
     def _mend_tables(self, _words: str) -> bool:
