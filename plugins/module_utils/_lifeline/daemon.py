@@ -26,6 +26,20 @@ SSHD = "/usr/sbin/sshd"
 # No boot gets to its services without them.
 BOOT_TARGETS = ("multi-user.target", "basic.target", "sysinit.target")
 SERVICE, SOCKET = "ssh.service", "ssh.socket"
+# PAM, NSS and whoever writes to the journal wait for their answers: a stopped one holds up every login.
+LOGIN_SERVICES = frozenset(
+    f"{name}.service"
+    for name in (
+        "systemd-logind",
+        "dbus",
+        "dbus-broker",
+        "systemd-journald",
+        "systemd-userdbd",
+        "nscd",
+        "nslcd",
+        "sssd",
+    )
+)
 STAND_IN = "ssh-lifeline-server.service"
 BY_HAND = "ssh-lifeline-emergency.service"
 STAND_IN_FLAG = paths.RUNTIME / "stand-in"  # ssh.service has a condition on it
@@ -160,6 +174,17 @@ class Daemon:
         """Let a stopped server go on."""
         os.kill(holder.pid, signal.SIGCONT)
         return f"{holder} was stopped and goes on"
+
+    def wake_helpers(self) -> list[str]:
+        """Let stopped services go on that a login waits for, and say which."""
+        woken = []
+        for pid in self._proc.pids():
+            unit = unit_at(pid) if self._is_stopped(pid) else ""
+            if unit in LOGIN_SERVICES:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+                woken.append(f"{unit} (process {pid}), which a login waits for, was stopped and goes on")
+        return woken
 
     def end_deaf(self) -> str:
         """End the server that takes no connections, and say which; its sessions are processes of their own."""

@@ -363,8 +363,10 @@ class Guard:
     # -- processes
 
     def _hold_processes(self) -> None:
-        """Make room where no process can be started."""
+        """Make room where no process can be started, and wake what a login waits for."""
         self._hold_contests()
+        for told in self._daemon.wake_helpers():
+            self._voice.tell("login", "healed", told, priority=report.WARNING)
         self._runner.try_to_start()
         if not self._runner.starved or self.settings.port_thief != STOP:
             return

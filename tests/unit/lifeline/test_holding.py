@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import struct
+import subprocess
+import types
 import typing as t
 from pathlib import Path
 
@@ -11,6 +15,7 @@ import pytest
 from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandResult
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import (
     crowd,
+    daemon,
     guard,
     login,
     memory,
@@ -264,3 +269,22 @@ def test_a_login_may_take_some_times_as_long_as_usual(monkeypatch: pytest.Monkey
     assert judge() != ""
     # Long as nothing is known; thrice the usual, but two seconds at least, then, and twice that once more.
     assert client.allowed == pytest.approx([10.0, 2.0, 2.0, 4.0, 9.0, 18.0])
+
+
+def test_a_stopped_service_that_logins_wait_for_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    helper, other = (subprocess.Popen(["sleep", "60"]) for _each in range(2))
+    units = {helper.pid: "systemd-logind.service", other.pid: "shop.service"}
+    monkeypatch.setattr(daemon, "unit_at", lambda pid: units[pid])
+    proc = t.cast("t.Any", types.SimpleNamespace(pids=lambda: list(units)))
+    try:
+        for process in (helper, other):
+            process.send_signal(signal.SIGSTOP)
+            os.waitpid(process.pid, os.WUNTRACED)
+        held = daemon.Daemon(runner=t.cast("t.Any", None), settings=t.cast("t.Any", None), proc=proc)
+        (told,) = held.wake_helpers()
+        assert told.startswith(f"systemd-logind.service (process {helper.pid}), which a login waits for, was stopped")
+        assert held.wake_helpers() == []
+    finally:
+        for process in (helper, other):
+            process.kill()
+            process.wait()
