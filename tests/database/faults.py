@@ -377,12 +377,13 @@ def wrong_credentials(trial: Trial) -> str:
     trial.stand.sql(
         "CREATE USER spare@localhost IDENTIFIED BY 'x'; GRANT ALL ON *.* TO spare@localhost WITH GRANT OPTION;"
     )
-    trial.stand.sql("ALTER USER root@localhost IDENTIFIED BY 'secret';")
+    how = "WITH caching_sha2_password BY" if mysql else "BY"
+    trial.stand.sql(f"ALTER USER root@localhost IDENTIFIED {how} 'secret';")
     answer = trial.stand.module(RESTORE, **trial.arguments())
     word = "WITH auth_socket" if mysql else "VIA unix_socket"
     alter = f"ALTER USER root@localhost IDENTIFIED {word}; DROP USER spare@localhost;"
     trial.stand.hand("mysql", "--user=spare", "--password=x", stdin=alter)
-    expect("does not let the user root in" in answer.message, answer.message)
+    expect("does not let the user root in" in answer.message, answer.message or "the run did not fail")
     return failed(answer)
 
 
@@ -514,6 +515,9 @@ COPY_FAULTS: dict[str, Callable[[Trial], str]] = {
     "copy_twice": lambda trial: twice(trial, phase="unpack"),
 }
 
+# MySQL applies the log of a copy when it starts on it: there is nothing to prepare.
+MARIADB = ("copy_kill_preparing",)
+
 
 def run(trial: Trial, name: str) -> bool:
     """Let one fault strike, and check what must hold; tell how it went."""
@@ -551,7 +555,7 @@ def main(arguments: list[str]) -> int:
             (Trial(stand=stand, doublings=options.doublings), FAULTS),
             (CopyTrial(stand=stand, doublings=options.doublings, method="physical"), COPY_FAULTS),
         ):
-            names = [name for name in wanted if name in faults]
+            names = [name for name in wanted if name in faults and not (name in MARIADB and stand.engine == "mysql")]
             if names:
                 trial.prepare()
             held += [run(trial, name) for name in names]
