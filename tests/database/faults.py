@@ -107,10 +107,10 @@ class Trial:
         """Start the restore."""
         return self.stand.begin(RESTORE, **self.arguments(**more))
 
-    def reach(self, phase: str) -> None:
-        """Wait until the restore is in a phase."""
+    def reach(self, phase: str, *, then: str = ":") -> None:
+        """Wait until the restore is in a phase, and do something there at once: some phases last for moments."""
         told = f'grep --quiet --no-messages \'"phase": "{phase}\' {STATE}/.progress.json'
-        self.stand.hand("timeout", "120", "sh", "-c", f"until {told}; do sleep 0.005; done")
+        self.stand.hand("timeout", "120", "sh", "-c", f"until {told}; do sleep 0.005; done; {then}")
 
     def pid(self) -> str:
         """The process of the restore."""
@@ -205,16 +205,14 @@ def difference(wanted: dict[str, Any], found: dict[str, Any]) -> str:
 def kill_run(trial: Trial, phase: str) -> str:
     """Kill the module without a word."""
     process = trial.begin()
-    trial.reach(phase)
-    trial.stand.hand("kill", "-9", trial.pid())
+    trial.reach(phase, then=f"kill -9 $(cat {STATE}/.lock)")
     return trial.stand.end(process).message
 
 
 def kill_server(trial: Trial, phase: str) -> str:
     """Kill the server without a word; whoever watches it may start it again."""
     process = trial.begin()
-    trial.reach(phase)
-    trial.stand.hand("sh", "-c", "kill -9 $(pidof mariadbd mysqld)")
+    trial.reach(phase, then="kill -9 $(pidof mariadbd mysqld)")
     time.sleep(1)
     trial.stand.restart_server()
     return failed(trial.stand.end(process))
