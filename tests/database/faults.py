@@ -361,7 +361,7 @@ def release(trial: Trial, holder: subprocess.Popen[bytes]) -> None:
 def twice(trial: Trial, phase: str = "load") -> str:
     """Start a second restore beside the first."""
     process = trial.begin()
-    trial.reach(phase)
+    trial.reach(phase, then=f"kill -STOP $(cat {STATE}/.lock)")  # it would be done by then
     second = trial.stand.module(RESTORE, **trial.arguments())
     expect("Another restore is running" in second.message, second.message)
     trial.stand.hand("kill", "-9", trial.pid())
