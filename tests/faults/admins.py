@@ -32,7 +32,7 @@ DISTANT = (ipaddress.ip_network("198.51.100.0/24"), ipaddress.ip_network("fdc6:7
 OUTSIDERS = {4: "203.0.113.66", 6: "fdc6:7a1e:5eed:2::66"}
 CARRIER = "lab-faults"  # the interface that holds their addresses; every Linux can make a bridge
 BRIDGE_ADDRESS = "02:00:00:00:00:01"
-FIRST_SOURCE = 100
+FIRST_SOURCE = 200  # behind all addresses of hosts
 # So many that an address which failed to log in is not needed again before sshd has forgiven it.
 SOURCES = 32
 BANNER_TIMEOUT = 2.0

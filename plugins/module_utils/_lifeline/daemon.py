@@ -278,24 +278,32 @@ class Daemon:
         """Tell whether there is one."""
         return STAND_IN_FLAG.exists()
 
-    def stand_in(self, settings: t.Mapping[str, bytes]) -> bool:
+    def stand_in(self, settings: t.Mapping[str, bytes], *, instead_of: str = SERVICE) -> bool:
         """Start it, and have the real one not come in its way; tell whether it listens.
+
+        The real one is only stopped for a server that would start, and comes back where that does not listen.
 
         :arg settings: The files that sshd_config and its drop-ins were, by path, when a login last worked.
         """
         for path, content in settings.items():
             text = content.replace(b"/etc/ssh/sshd_config.d", bytes(STAND_IN_FOLDER / "sshd_config.d"))
             write_atomically(STAND_IN_FOLDER / Path(path).relative_to("/etc/ssh"), text)
+        server = [SSHD, "-f", str(STAND_IN_FOLDER / "sshd_config")]
+        RUNTIME_FOLDER.mkdir(mode=0o755, exist_ok=True)
+        if self._runner.run([*server, "-t"], check=False).rc != 0:
+            return False
         STAND_IN_FLAG.touch()
         self._runner.run(["systemctl", "stop", SOCKET, SERVICE, STAND_IN], check=False)
         for orphan in self._orphans():
             end_process(orphan.pid)
         properties = [f"--property={name}={value}" for name, value in STAND_IN_UNIT.items()]
-        server = [SSHD, "-D", "-f", str(STAND_IN_FOLDER / "sshd_config")]
         self._runner.run(
-            ["systemd-run", "--quiet", "--collect", f"--unit={STAND_IN}", *properties, *server], check=False
+            ["systemd-run", "--quiet", "--collect", f"--unit={STAND_IN}", *properties, *server, "-D"], check=False
         )
-        return self._wait_for_listener()
+        if self._wait_for_listener():
+            return True
+        self.hand_back(instead_of)
+        return False
 
     def hand_back(self, unit: str) -> None:
         """End it, and start the real one."""

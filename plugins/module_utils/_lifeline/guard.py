@@ -77,6 +77,7 @@ SILENT_SECONDS = 10.0  # how often that is looked at of which nothing tells: the
 WHOLE_SECONDS = 60.0  # how often that is looked at of which the kernel tells, lest it was not heard
 AGAIN_SECONDS = 1.0  # after one during which the host was changed
 RETRY_SECONDS = 10.0  # after a login that failed and could not be mended
+VAIN_SECONDS = 20.0  # after the server was started anew, and that did not help
 MENDED_SECONDS = 2.0  # for what was mended to show
 FIRST_WAIT = 0.2  # seconds for an answer that takes less than a thousandth
 CONTESTED_SECONDS = 1800.0  # how long a contest counts as won: a server of our own, pinned files, reflexes
@@ -111,7 +112,7 @@ class Guard:
         self._network_reflex = NetworkReflex(runner=self._runner, good=lambda: self._memory.network)
         self._pins = pins.Pins()
         self._programs = bpf.Programs()
-        self._next_silent = self._next_whole = self._next_login = 0.0
+        self._next_silent = self._next_whole = self._next_login = self._next_restart = 0.0
         self._stand_in_until = time.monotonic() + CONTESTED_SECONDS
         self._turn = 0
         self._shutdown = report.ShutdownLock()
@@ -318,8 +319,8 @@ class Guard:
 
     def _start(self, reason: str, *, restart: bool = False) -> bool:
         """Bring the server back, by ever stronger means."""
-        if self._contest.note("daemon") and not self._daemon.stands_in():
-            return self._stand_in()
+        if self._contest.note("daemon") and not self._daemon.stands_in() and self._stand_in():
+            return True
         unit = self._memory.unit or self._daemon.unit()
         # Somebody may take the port while it is on its way.
         if self._daemon.start(unit, restart=restart) or (self._evict_thieves() and self._daemon.start(unit)):
@@ -341,14 +342,15 @@ class Guard:
     def _stand_in(self) -> bool:
         """Have a server of the guard's own in the place of one that is stopped or spoiled again and again."""
         self._stand_in_until = time.monotonic() + CONTESTED_SECONDS
-        done = self._daemon.stand_in(self._store.contents("/etc/ssh"))
-        self._voice.tell(
-            "daemon",
-            "healed" if done else "failed",
-            f"somebody stops or spoils ssh again and again, so {STAND_IN} runs in its place for"
-            f" {CONTESTED_SECONDS / 60:.0f} minutes; {END_IT}",
-            priority=report.WARNING,
-        )
+        unit = self._memory.unit or self._daemon.unit()
+        done = self._daemon.stand_in(self._store.contents("/etc/ssh"), instead_of=unit)
+        contest = "somebody stops or spoils ssh again and again"
+        if done:
+            minutes = f"{CONTESTED_SECONDS / 60:.0f} minutes"
+            told = f"{contest}, so {STAND_IN} runs in its place for {minutes}; {END_IT}"
+            self._voice.tell("daemon", "healed", told, priority=report.WARNING)
+        else:
+            self._voice.tell_once("daemon", f"{contest}, and {STAND_IN} does not start: no login has worked so far")
         return done
 
     def _hold_contests(self) -> None:
@@ -491,9 +493,11 @@ class Guard:
         )
         for rung in rungs:
             if self._attempt(functools.partial(rung, words)) and not self._closed(patience=MENDED_SECONDS):
+                self._next_restart = 0.0
                 self._voice.settle("network")
                 self._voice.tell("network", "healed", f"new connections were {words}", priority=report.WARNING)
                 return
+        self._next_restart = time.monotonic() + VAIN_SECONDS
         self._voice.tell_once("network", f"new connections are {words}, and nothing that is known helps")
 
     def _mend_firewall(self, _words: str) -> bool:
@@ -525,10 +529,19 @@ class Guard:
 
     def _mend_listener(self, words: str) -> bool:
         self._restore_files(f"new connections are {words}")
-        return self._start(f"new connections were {words}", restart=True)
+        return self._restart(words)
 
     def _mend_units(self, words: str) -> bool:
         self._daemon.repair_units(self._memory.unit or self._daemon.unit())
+        return self._restart(words)
+
+    def _restart(self, words: str) -> bool:
+        """Start the server anew, unless that did not help of late.
+
+        Where a gateway is away, what is silent is not the server: neighbours reach it, and must not be cut off by us.
+        """
+        if time.monotonic() < self._next_restart:
+            return False
         return self._start(f"new connections were {words}", restart=True)
 
     # -- logins

@@ -22,6 +22,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import 
     mounts,
     network,
     probe,
+    report,
     sockets,
 )
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import TOO_LONG
@@ -288,3 +289,77 @@ def test_a_stopped_service_that_logins_wait_for_goes_on(monkeypatch: pytest.Monk
         for process in (helper, other):
             process.kill()
             process.wait()
+
+
+class Systemd:
+    """Notes commands; sshd refuses its configuration where it is told to."""
+
+    def __init__(self, *, refuses: bool) -> None:
+        self.refuses = refuses
+        self.ran: list[str] = []
+
+    def run(self, argv: t.Sequence[str], **_more: t.Any) -> CommandResult:
+        self.ran.append(" ".join(argv))
+        return CommandResult(argv=tuple(argv), rc=int(self.refuses and "-t" in argv), stdout="", stderr="")
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., tuple[bool, Systemd]]:
+    monkeypatch.setattr(daemon, "STAND_IN_FOLDER", tmp_path / "server")
+    monkeypatch.setattr(daemon, "STAND_IN_FLAG", tmp_path / "stand-in")
+    monkeypatch.setattr(daemon, "RUNTIME_FOLDER", tmp_path / "sshd")
+
+    def run(*, refuses: bool, listens: bool) -> tuple[bool, Systemd]:
+        systemd = Systemd(refuses=refuses)
+        held = daemon.Daemon(runner=systemd, settings=t.cast("t.Any", None))
+        monkeypatch.setattr(held, "_orphans", list)
+        monkeypatch.setattr(held, "_wait_for_listener", lambda *_unit: listens)
+        monkeypatch.setattr(held, "start", lambda unit: systemd.run(["start", unit]).rc == 0)
+        return held.stand_in({}, instead_of="ssh.socket"), systemd
+
+    return run
+
+
+def test_the_real_server_is_not_stopped_for_one_that_would_not_start(stand_in: t.Any) -> None:
+    done, systemd = stand_in(refuses=True, listens=False)
+    assert not done
+    assert not any("stop" in command for command in systemd.ran)
+    assert not daemon.STAND_IN_FLAG.exists()
+
+
+def test_the_real_server_comes_back_where_the_other_does_not_listen(stand_in: t.Any) -> None:
+    done, systemd = stand_in(refuses=False, listens=False)
+    assert not done
+    assert systemd.ran[-1] == "start ssh.socket"
+    assert not daemon.STAND_IN_FLAG.exists()
+
+
+def test_a_server_of_our_own_takes_the_place(stand_in: t.Any) -> None:
+    done, systemd = stand_in(refuses=False, listens=True)
+    assert done
+    assert systemd.ran[1].startswith("systemctl stop ssh.socket ssh.service")
+    assert daemon.STAND_IN_FLAG.exists()
+
+
+def test_a_restart_that_did_not_help_is_not_made_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    started: list[str] = []
+
+    def start(reason: str, *, restart: bool) -> bool:
+        started.append(reason)
+        return restart
+
+    monkeypatch.setattr(guard.time, "monotonic", lambda: now[0])
+    held = t.cast("t.Any", guard.Guard.__new__(guard.Guard))
+    held._voice, held._next_restart = report.Report(quiet=True), 0.0
+    held._start = start
+    held._closed = lambda **_patience: {4: probe.SILENT}
+    held._restore_files = lambda reason: reason
+    for name in ("firewall", "ingress", "network", "tables", "probe", "units"):
+        setattr(held, f"_mend_{name}", lambda words: not words)
+    for _round in range(5):
+        held._reopen({4: probe.SILENT})
+    assert len(started) == 1
+    now[0] += guard.VAIN_SECONDS + 1
+    held._reopen({4: probe.SILENT})
+    assert len(started) == 2
