@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.database import stand as stands
-from tests.database.stand import STATE, Answer, Stand, wait_for
+from tests.database.stand import STATE, Answer, LabError, Stand, wait_for
 
 DATADIR = "/var/lib/mysql"
 INCOMING = f"{DATADIR}.incoming"
@@ -205,7 +205,11 @@ def difference(wanted: dict[str, Any], found: dict[str, Any]) -> str:
 def kill_run(trial: Trial, phase: str) -> str:
     """Kill the module without a word."""
     process = trial.begin()
-    trial.reach(phase, then=f"kill -9 $(cat {STATE}/.lock)")
+    try:
+        trial.reach(phase, then=f"kill -9 $(cat {STATE}/.lock)")
+    except LabError as error:
+        answer = trial.stand.end(process)
+        raise LabError(f"{phase} was not reached; the run said: {answer.message or answer.result}") from error
     return trial.stand.end(process).message
 
 
