@@ -44,8 +44,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "hand_to": {"type": "str"},
     "hand_to_path": {"type": "str"},
 }
-# Prints where the dump grows, and the name of each file that is whole there by its size: a stream has its last byte
-# last, and a restore compares all of it. The other files are emptied. All of it as base64, a word each.
+# Prints where the dump grows, and which files are there by their SHA-256, each in base64. The others are emptied.
 LOOK = """\
 folder={folder}; test -d "$folder" || folder=$folder.partial
 mkdir -p -m 0700 "$folder" && cd "$folder" || exit 1
@@ -54,7 +53,7 @@ tell() {{ printf %s "$1" | base64 --wrap=0; echo; }}
 tell "$folder"
 for each in {files}; do
   name=${{each#*:}}
-  if test -f "$name" && test "$(stat -c %s "$name")" = "${{each%%:*}}"; then tell "$name"; else : > "$name"; fi
+  if test -f "$name" && test "$(sha256sum < "$name")" = "${{each%%:*}}  -"; then tell "$name"; else : > "$name"; fi
 done
 """
 FINISH = """\
@@ -134,7 +133,7 @@ class ActionModule(DumpMover):
         host, path = args["hand_to"], args["hand_to_path"]
         variables = variables_of(host, task_vars)
         peer = open_connection(host=host, variables=variables, task=self._task, play_context=self._play_context)
-        wanted = " ".join(shlex.quote(f"{entry['size']}:{entry['file']}") for entry in entries)
+        wanted = " ".join(shlex.quote(f"{entry['sha256']}:{entry['file']}") for entry in entries)
         with self._at(peer, host):
             said = self._low_level_execute_command(LOOK.format(folder=shlex.quote(path), files=wanted))
         lines = str(said["stdout"]).split()

@@ -48,8 +48,7 @@ options:
   hand_to_path:
     description:
       - Folder of the dump on the host O(hand_to). It is filled under this name with C(.partial) at its end, and gets
-        the name once it is whole. Files that are whole there by their size stay; whoever restores the dump compares
-        their content.
+        the name once it is whole. Files that are there by their checksum stay.
     type: str
 attributes:
   check_mode:

@@ -163,6 +163,14 @@ def test_it_goes_on_where_it_was_cut_off(host: Host, dump: Path, tmp_path: Path)
     assert not partial.exists()
 
 
+def test_what_came_damaged_to_the_other_host_comes_again(host: Host, dump: Path, tmp_path: Path) -> None:
+    there = tmp_path / "incoming"
+    fetch(host, dump, tmp_path / "here", hand_to_path=there)
+    (there / "shop.data.sql.zst").write_bytes(LARGE[:-1] + b"!")
+    assert fetch(host, dump, tmp_path / "here", hand_to_path=there)["changed"]
+    assert content(there) == content(dump)
+
+
 def test_a_host_that_cannot_take_it_is_named(host: Host, dump: Path, tmp_path: Path) -> None:
     (tmp_path / "incoming.partial").write_text("a file in the place of the folder")
     with pytest.raises(AnsibleActionFail, match=r"(?s)incoming on web-01 could not be written: .*File exists"):
