@@ -70,10 +70,10 @@ class Play:
         self.ends = {stand.host: stand for stand in ends}
         self.tasks: list[dict[str, Any]] = []
 
-    def add(self, stand: Stand, module: str, *, become: bool = True, **arguments: Any) -> None:
-        """Add a module on one of the hosts; its answer is known as ``step_<number>``."""
+    def add(self, stand: Stand, module: str, **arguments: Any) -> None:
+        """Add a module on one of the hosts, as root; its answer is known as ``step_<number>``."""
         self.tasks.append({"name": f"step {len(self.tasks)}", module: arguments, "delegate_to": stand.host})
-        self.tasks[-1]["become"] = become
+        self.tasks[-1]["become"] = True
         self.tasks[-1]["register"] = f"step_{len(self.tasks) - 1}"
 
     def run(self) -> list[dict[str, Any]]:
@@ -159,7 +159,8 @@ class Bench:
             **socket,
         )
         # As the login user, who may read it: as root, `fetch` takes ten minutes, by the square of the size.
-        play.add(self.source, "ansible.builtin.fetch", become=False, src=there, dest=str(local), flat=True)
+        play.add(self.source, "ansible.builtin.fetch", src=there, dest=str(local), flat=True)
+        play.tasks[-1]["become"] = False
         play.add(self.target, "ansible.builtin.copy", src=str(local), dest=there, mode="0600")
         play.add(self.target, "community.mysql.mysql_db", name="shop", state="import", target=there, **socket)
         play.run()
