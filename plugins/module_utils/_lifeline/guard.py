@@ -81,7 +81,7 @@ VAIN_SECONDS = 20.0  # after the server was started anew, and that did not help
 MENDED_SECONDS = 2.0  # for what was mended to show
 FIRST_WAIT = 0.2  # seconds for an answer that takes less than a thousandth
 CONTESTED_SECONDS = 1800.0  # how long a contest counts as won: a server of our own, pinned files, reflexes
-END_IT = "to end it earlier: ssh-lifeline off && ssh-lifeline on"
+FOR_A_WHILE = f"for {CONTESTED_SECONDS / 60:.0f} minutes; to end it earlier: ssh-lifeline off && ssh-lifeline on"
 BEAT_SECONDS = 2.0
 HANG_SECONDS = 45.0  # no round takes as long as this
 DPKG_LOCK = Path("/var/lib/dpkg/lock-frontend")
@@ -346,8 +346,7 @@ class Guard:
         done = self._daemon.stand_in(self._store.contents("/etc/ssh"), instead_of=unit)
         contest = "somebody stops or spoils ssh again and again"
         if done:
-            minutes = f"{CONTESTED_SECONDS / 60:.0f} minutes"
-            told = f"{contest}, so {STAND_IN} runs in its place for {minutes}; {END_IT}"
+            told = f"{contest}, so {STAND_IN} runs in its place {FOR_A_WHILE}"
             self._voice.tell("daemon", "healed", told, priority=report.WARNING)
         else:
             self._voice.tell_once("daemon", f"{contest}, and {STAND_IN} does not start: no login has worked so far")
@@ -511,9 +510,8 @@ class Guard:
         for command in ran:
             self._voice.tell("network", "healed", f"ran {command}", priority=report.WARNING)
         if ran and self._contest.note("network") and self._network_reflex.arm(CONTESTED_SECONDS):
-            told = "somebody takes links, addresses or routes away again and again, so they are put back at once for"
-            words = f"{told} {CONTESTED_SECONDS / 60:.0f} minutes; {END_IT}"
-            self._voice.tell("network", "healed", words, priority=report.WARNING)
+            told = "somebody takes links, addresses or routes away again and again, so they are put back at once"
+            self._voice.tell("network", "healed", f"{told} {FOR_A_WHILE}", priority=report.WARNING)
         return bool(ran)
 
     def _mend_tables(self, _words: str) -> bool:
@@ -634,8 +632,8 @@ class Guard:
             self._voice.tell_once("guard", f"{path} cannot be pinned: {error}")
             return
         if pinned:
-            told = f"somebody changes {path} again and again, so it is pinned for {CONTESTED_SECONDS / 60:.0f} minutes"
-            self._voice.tell("login", "healed", f"{told}; {END_IT}", priority=report.WARNING)
+            told = f"somebody changes {path} again and again, so it is pinned {FOR_A_WHILE}"
+            self._voice.tell("login", "healed", told, priority=report.WARNING)
 
     def _restore_login(self, problem: str) -> bool:
         """Put back what was changed, and tell whether there was anything."""
