@@ -9,6 +9,7 @@ what is less so, and looks again after each rung:
 
     firewall   put SSH first in every hook (always; this needs no proof that it is closed)
     port       make room on the port, start the server
+    ipsec      let SSH through ahead of policies for which no key was agreed on
     network    put back addresses, routes and links
     tables     end who keeps a table of the packet filter to itself
     files      put back what was changed since, and restart the server
@@ -52,6 +53,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.daemon 
 )
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.files import LINE_MARK, Store
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.firewall import Firewall
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.ipsec import Ipsec
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.login import Logins
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.memory import (
     Contest,
@@ -98,6 +100,7 @@ class Guard:
         self._voice = voice
         self._runner = HostRunner()
         self._firewall = Firewall(runner=self._runner, settings=settings)
+        self._ipsec = Ipsec(runner=self._runner, settings=settings)
         self._network = Network(runner=self._runner)
         self._daemon = Daemon(runner=self._runner, settings=settings)
         self._logins = Logins(runner=self._runner, accounts=settings.accounts, port=settings.ports[0])
@@ -230,6 +233,7 @@ class Guard:
     def release(self) -> None:
         """Take out of the kernel what the guard has put there, and give the server its place again."""
         self._firewall.release()
+        self._ipsec.release()
         pins.unpin_all(self._mounts.pinned())
         if self._daemon.stands_in():
             self._daemon.hand_back(self._memory.unit or self._daemon.unit())
@@ -484,6 +488,7 @@ class Guard:
         rungs = (
             self._mend_firewall,
             self._mend_ingress,
+            self._mend_ipsec,
             self._mend_network,
             self._mend_tables,
             self._mend_probe,
@@ -504,6 +509,12 @@ class Guard:
 
     def _mend_ingress(self, _words: str) -> bool:
         return self._hold_ingress()
+
+    def _mend_ipsec(self, _words: str) -> bool:
+        ran = self._ipsec.let_ssh_through()
+        for command in ran:
+            self._voice.tell("network", "healed", f"ran {command}", priority=report.WARNING)
+        return bool(ran)
 
     def _mend_network(self, _words: str) -> bool:
         ran = self._network.restore(good=self._memory.network) if self._memory.network else []

@@ -145,6 +145,25 @@ FAULTS = (
         BOTH,
     ),
     Fault(
+        "R26b",
+        "IPsec wanted for all that goes out",
+        """
+        ip xfrm policy add src $OWN4/32 dst 0.0.0.0/0 dir out priority 100 tmpl proto esp mode transport
+        ip -6 xfrm policy add src $OWN6/128 dst ::/0 dir out priority 100 tmpl proto esp mode transport
+        """,
+        BOTH,
+    ),
+    Fault("R26c", "what no IPsec policy allows is blocked", "ip xfrm policy setdefault in block", BOTH),
+    Fault(
+        "R26d",
+        "an IPsec policy that blocks SSH",
+        """
+        ip xfrm policy add src 0.0.0.0/0 dst 0.0.0.0/0 proto tcp dport 22 dir in action block
+        ip -6 xfrm policy add src ::/0 dst ::/0 proto tcp dport 22 dir in action block
+        """,
+        BOTH,
+    ),
+    Fault(
         "R27",
         "default routes that lead nowhere, ahead of the real ones",
         "ip route add unreachable default metric 1; ip -6 route add unreachable default metric 1",

@@ -355,7 +355,7 @@ def test_a_restart_that_did_not_help_is_not_made_again_at_once(monkeypatch: pyte
     held._start = start
     held._closed = lambda **_patience: {4: probe.SILENT}
     held._restore_files = lambda reason: reason
-    for name in ("firewall", "ingress", "network", "tables", "probe", "units"):
+    for name in ("firewall", "ingress", "ipsec", "network", "tables", "probe", "units"):
         setattr(held, f"_mend_{name}", lambda words: not words)
     for _round in range(5):
         held._reopen({4: probe.SILENT})
