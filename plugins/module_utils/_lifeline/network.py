@@ -29,7 +29,7 @@ IFF_NOARP, IFF_MULTICAST = 0x80, 0x1000
 ANSWERS_NOBODY = ("3", "4", "5", "6", "7", "8")  # of arp_ignore: reserved, and what no server has use for
 SYSCTLS = {
     "ipv4": ("rp_filter", "arp_ignore", "arp_filter", "drop_gratuitous_arp"),
-    "ipv6": ("disable_ipv6", "accept_ra"),
+    "ipv6": ("disable_ipv6", "accept_ra", "hop_limit"),
 }
 TAKES_PACKETS = ("macvlan", "macvtap", "ipvlan", "ipvtap")  # kinds of links
 # What the kernel adds to a route for us to see, and does not take back.
@@ -59,7 +59,7 @@ class Network:
         return {
             "upper": [line for each in links for line in upper_lines(each, devices)],
             "link": [line for each in links if each.get("ifname") in devices for line in link_lines(each)],
-            "sysctl": [line for device in ("all", *devices) for line in self._sysctls(device)],
+            "sysctl": [*self._time_to_live(), *(line for name in ("all", *devices) for line in self._sysctls(name))],
             "address": address_lines(addresses, devices),
             "linklocal": address_lines(beside, devices),
             "route4": self._lines("ip", "-4", "route", "show", "table", "all"),
@@ -236,6 +236,10 @@ class Network:
                 if path.exists():
                     found.append(f"net/{family}/conf/{device}/{name}={path.read_text(encoding='ascii').strip()}")
         return found
+
+    def _time_to_live(self) -> list[str]:
+        value = read_text(self._proc / "ipv4" / "ip_default_ttl")
+        return [f"net/ipv4/ip_default_ttl={value}"] if value else []
 
     def _qdiscs(self, device: str) -> list[str]:
         shown = self._lines("tc", "qdisc", "show", "dev", device)

@@ -51,7 +51,10 @@ REPLY_PORT, REPLY_BYTES = 40000, 1000
 EVERYTHING = ["match", "u32", "0", "0"]
 IPV6_CHECKSUM = 7  # linux/in6.h: the kernel fills in the checksum at this offset
 SYN, RST, ACK = 0x02, 0x04, 0x10
+# A reply that may pass fewer routers dies on its way; systems begin with 64 and more.
+LEAST_HOPS = 8
 TCP_HEADER = struct.Struct("!HHIIBBHHH")
+HOP_LIMIT = struct.Struct("=i")
 
 OPEN, REFUSED, SILENT, UNKNOWN = "open", "refused", "silent", "unknown"
 
@@ -216,10 +219,10 @@ class Probe:
             ready = select.select(list(asked), [], [], max(0.0, deadline - time.monotonic()))[0]
             for held in ready:
                 version, local, sequence = asked[held]
-                packet = held.recv(4096)
+                packet, beside, *_rest = held.recvmsg(4096, socket.CMSG_SPACE(HOP_LIMIT.size))
                 answer = classify(packet, version=version, local=local, port=self.port, sequence=sequence)
                 if answer:
-                    answers[version] = answer
+                    answers[version] = answer if hops(packet, beside) >= LEAST_HOPS else SILENT
                     del asked[held]
             if not ready:
                 break
@@ -300,6 +303,14 @@ def classify(packet: bytes, *, version: int, local: int, port: int, sequence: in
     return OPEN if flags & (SYN | ACK) == SYN | ACK else ""
 
 
+def hops(packet: bytes, beside: t.Iterable[tuple[int, int, bytes]]) -> int:
+    """Return how many routers a packet may pass: of IPv4 its header tells that, of IPv6 what came beside it."""
+    for level, kind, value in beside:
+        if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT):
+            return int(HOP_LIMIT.unpack(value)[0])
+    return packet[8]
+
+
 def in_namespace(make: t.Callable[[], socket.socket]) -> socket.socket:
     """Return a socket that was made inside the namespace.
 
@@ -334,6 +345,7 @@ def raw_socket(way: Way) -> socket.socket:
         held = socket.socket(FAMILY[way.version], socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_TCP)
         if way.version == 6:
             held.setsockopt(socket.IPPROTO_IPV6, IPV6_CHECKSUM, 16)
+            held.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
         held.bind((way.source, 0))
         return held
 

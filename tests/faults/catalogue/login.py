@@ -60,6 +60,7 @@ FAULTS = (
     Fault("S11c", "authorized_keys full of garbage", each_key_file("head -c 4096 /dev/urandom >$keys"), BOTH),
     Fault("S11d", "authorized_keys with Windows' line ends", f"sed -i 's/$/\\r/' {KEYS}", NEITHER),
     Fault("S11e", "authorized_keys replaced by a folder", each_key_file("rm $keys; mkdir $keys"), BOTH),
+    Fault("S11m", "authorized_keys replaced by a pipe", each_key_file("rm $keys; mkfifo $keys"), BOTH),
     Fault("S11f", "authorized_keys a link into nowhere", each_key_file("ln -sf /srv/missing $keys"), BOTH),
     Fault("S11g", "authorized_keys: command=/bin/false", f"sed -i 's,^,command=\"/bin/false\" ,' {KEYS}", BOTH),
     Fault("S11h", "authorized_keys: from= another network", f"sed -i 's,^,from=\"203.0.113.0/24\" ,' {KEYS}", BOTH),
@@ -114,6 +115,7 @@ FAULTS = (
     ),
     Fault("S20f", "PAM: sshd's stack removed", "rm /etc/pam.d/sshd", NEITHER),
     Fault("S20g", "PAM: common-account denies", "echo 'account required pam_deny.so' >/etc/pam.d/common-account", BOTH),
+    Fault("S20m", "PAM: sshd's stack replaced by a pipe", "rm /etc/pam.d/sshd; mkfifo /etc/pam.d/sshd", BOTH),
     Fault("S20h", "PAM: pam_unix.so gone", "rm /lib/*/security/pam_unix.so", BOTH),
     Fault(
         "S20i",

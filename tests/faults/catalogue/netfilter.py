@@ -348,4 +348,5 @@ FAULTS = (
         """,
         BOTH,
     ),
+    Fault("N54", "iptables -t security, drop in INPUT", "both -t security -I INPUT -j DROP", BOTH),
 )

@@ -279,4 +279,22 @@ FAULTS = (
         """,
         BOTH,
     ),
+    Fault(
+        "R44",
+        "replies live for one hop (sysctl)",
+        "sysctl -w net.ipv4.ip_default_ttl=1 net.ipv6.conf.all.hop_limit=1 net.ipv6.conf.eth0.hop_limit=1",
+        BOTH,
+    ),
+    Fault(
+        "R45",
+        "replies live for one hop (routes)",
+        "for v in -4 -6; do ip $v route replace $(ip $v route show default | head -n 1) hoplimit 1; done",
+        BOTH,
+    ),
+    Fault(
+        "R46",
+        "a byte of memory for each connection (sysctl), restart",
+        "sysctl -w net.ipv4.tcp_rmem='1 1 1' net.ipv4.tcp_wmem='1 1 1'; systemctl restart ssh",
+        BOTH,
+    ),
 )

@@ -201,6 +201,19 @@ signal.pause()' $(systemctl show -p MainPID --value ssh); sleep 1
         """,
         BOTH,
     ),
+    Fault("S73", "the listening socket destroyed", "ss -K state listening sport = :22", BOTH),
+    Fault(
+        "S73b",
+        "the listening socket destroyed every two seconds",
+        "run_on sh -c 'while :; do ss -K state listening sport = :22; sleep 2; done'",
+        BOTH,
+    ),
+    Fault(
+        "S75",
+        "set-property: TasksMax=1 for the sessions of all users",
+        "systemctl set-property user.slice TasksMax=1",
+        BOTH,
+    ),
     # -- the configuration
     Fault("S05", "a syntax error in sshd_config, restart", configured("Nonsense yes"), BOTH),
     Fault(
@@ -227,6 +240,7 @@ signal.pause()' $(systemctl show -p MainPID --value ssh); sleep 1
         f"rm /etc/ssh/sshd_config; mkdir /etc/ssh/sshd_config; {RESTART}",
         BOTH,
     ),
+    Fault("S05i", "a pipe in sshd_config.d, restart", f"mkfifo /etc/ssh/sshd_config.d/00-x.conf; {RESTART}", BOTH),
     Fault(
         "S05h",
         "AllowUsers in a file that comes first in sshd_config.d",

@@ -144,6 +144,14 @@ def test_what_an_answer_means(packet: bytes, expected: str) -> None:
     assert probe.classify(packet, version=4, local=1001, port=22, sequence=7) == expected
 
 
+def test_how_many_routers_a_reply_may_pass() -> None:
+    """A reply that dies at the first router is none, though it is caught before it comes to one."""
+    _kind, packet = probe.reply_packet(way=probe.Way(4, "eth0", "192.0.2.5", "198.51.100.22", False), port=22)
+    assert probe.hops(packet, []) == 64
+    beside = [(socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT, struct.pack("=i", 1))]
+    assert probe.hops(b"", beside) == 1
+
+
 # -- netlink ---------------------------------------------------------------------------
 
 
