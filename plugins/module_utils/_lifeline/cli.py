@@ -21,6 +21,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import 
     paths,
     report,
     rollback,
+    service,
     watch,
 )
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import HostRunner
@@ -57,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
 
 def command_run(_options: argparse.Namespace) -> int:
     """Be the guard."""
-    guard.run(settings=load_settings(), tell_systemd=tell_systemd)
+    service.run(settings=load_settings(), tell_systemd=tell_systemd)
     return 0
 
 

@@ -23,11 +23,8 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import functools
-import itertools
 import os
-import socket
 import struct
-import threading
 import time
 import typing as t
 from pathlib import Path
@@ -39,11 +36,9 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import 
     login,
     paths,
     pins,
-    probe,
     report,
     tracked,
     watch,
-    wire,
 )
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.daemon import (
     RUNTIME_FOLDER,
@@ -53,39 +48,32 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.daemon 
 )
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.files import LINE_MARK, Store
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.firewall import Firewall
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.ipsec import Ipsec
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.login import Logins
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.memory import (
+    CONTESTED_SECONDS,
+    FOR_A_WHILE,
     Contest,
     Memory,
     Seen,
 )
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.mounts import Mounts
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.network import Network, devices, known_hardware
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.network_reflex import NetworkReflex
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner import (
     HostRunner,
     make_private,
 )
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import STOP
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.way_in import WayIn
 
 if t.TYPE_CHECKING:
     from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.files import Entries, Tracked
-    from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.network import State
     from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import Settings
 
-TICK_SECONDS = 2.0
 SILENT_SECONDS = 10.0  # how often that is looked at of which nothing tells: the older iptables, the processes
 WHOLE_SECONDS = 60.0  # how often that is looked at of which the kernel tells, lest it was not heard
 AGAIN_SECONDS = 1.0  # after one during which the host was changed
 RETRY_SECONDS = 10.0  # after a login that failed and could not be mended
 VAIN_SECONDS = 20.0  # after the server was started anew, and that did not help
 MENDED_SECONDS = 2.0  # for what was mended to show
-FIRST_WAIT = 0.2  # seconds for an answer that takes less than a thousandth
-CONTESTED_SECONDS = 1800.0  # how long a contest counts as won: a server of our own, pinned files, reflexes
-FOR_A_WHILE = f"for {CONTESTED_SECONDS / 60:.0f} minutes; to end it earlier: ssh-lifeline off && ssh-lifeline on"
-BEAT_SECONDS = 2.0
-HANG_SECONDS = 45.0  # no round takes as long as this
 DPKG_LOCK = Path("/var/lib/dpkg/lock-frontend")
 # RuntimeError: as many threads as the kernel allows.
 FAILURES = (OSError, WebstackError, ValueError, RuntimeError)
@@ -100,19 +88,18 @@ class Guard:
         self._voice = voice
         self._runner = HostRunner()
         self._firewall = Firewall(runner=self._runner, settings=settings)
-        self._ipsec = Ipsec(runner=self._runner, settings=settings)
-        self._network = Network(runner=self._runner)
         self._daemon = Daemon(runner=self._runner, settings=settings)
         self._logins = Logins(runner=self._runner, accounts=settings.accounts, port=settings.ports[0])
         self._store = Store()
         self._own_store = Store(folder=paths.STATE / "own", strict=False)
         self._own = tracked.find_own(known=self._own_store.good)
         self._memory = Memory()
-        self._probe: probe.Probe | None = None
         self._tracked = tracked.find_tracked(runner=self._runner, accounts=settings.accounts)
         self._mounts = Mounts(runner=self._runner)
         self._contest = Contest()
-        self._network_reflex = NetworkReflex(runner=self._runner, good=lambda: self._memory.network)
+        self._way_in = WayIn(
+            runner=self._runner, settings=settings, voice=voice, memory=self._memory, contest=self._contest
+        )
         self._pins = pins.Pins()
         self._programs = bpf.Programs()
         self._next_silent = self._next_whole = self._next_login = self._next_restart = 0.0
@@ -131,11 +118,8 @@ class Guard:
         paths.STATE.chmod(0o700)
         pins.unpin_all(self._mounts.pinned())
         self._firewall.begin_reflex(self._hold_firewall)
-        self._network_reflex.begin()
         self._logins.prepare()
-        if any(name not in devices() for name in known_hardware(self._memory.network)):
-            self._mend_network("a device is gone")
-        self._lay_probe(self._memory.network or self._network.look())
+        self._way_in.begin()
 
     def follow(self, watcher: watch.Watcher, topics: t.Collection[str] = watch.EVERYTHING) -> None:
         """Say what has to be watched."""
@@ -156,22 +140,22 @@ class Guard:
                 self._hold_firewall,
                 whole or watch.FIREWALL in topics or (silent and self._firewall.uses_legacy()),
             ),
-            (self._hold_neighbours, whole or watch.NEIGHBOUR in topics),
-            (self._adopt_address, whole or watch.NETWORK in topics),
-            (self._hold_queue, whole or watch.NETWORK in topics),
-            (self._hold_gateways, whole or watch.NETWORK in topics),
-            (self._hold_ingress, whole or watch.NETWORK in topics or self._programs.grew()),
-            (self._hold_wire, silent or watch.NETWORK in topics),
+            (self._way_in.hold_neighbours, whole or watch.NEIGHBOUR in topics),
+            (self._way_in.adopt_address, whole or watch.NETWORK in topics),
+            (self._way_in.hold_queue, whole or watch.NETWORK in topics),
+            (self._way_in.hold_gateways, whole or watch.NETWORK in topics),
+            (self._way_in.mend_ingress, whole or watch.NETWORK in topics or self._programs.grew()),
+            (self._way_in.hold_wire, silent or watch.NETWORK in topics),
         ):
             if is_due:
                 self._attempt(hold)
-        closed = self._closed()
+        closed = self._way_in.closed()
         idle = not self._daemon.holders()
         if (closed or idle) and self._is_stopping():
             return
         self._hold_port()
         if idle:
-            closed = self._closed(patience=MENDED_SECONDS)
+            closed = self._way_in.closed(patience=MENDED_SECONDS)
         if closed:
             self._reopen(closed)
         else:
@@ -183,6 +167,7 @@ class Guard:
             self._hold_itself()
         if not closed and not idle and not self._voice.hindrances:
             self._contest.prove()
+        self._shown["probe"] = self._way_in.described
         self._voice.publish(self._shown)
 
     def _attempt(self, hold: t.Callable[[], t.Any]) -> bool:
@@ -211,33 +196,18 @@ class Guard:
         RUNTIME_FOLDER.mkdir(mode=0o755, exist_ok=True)  # a service that a socket starts makes it then
         login.KNOWN_HOSTS.unlink(missing_ok=True)
         seen = self._look()
-        problem = self._login_problem() or self._reach_once()
+        problem = self._login_problem() or self._way_in.try_once(self._online_problem)
         if not problem:
             self._keep(seen, unit=self._daemon.unit())
         return problem
 
-    def _reach_once(self) -> str:
-        """Log in to the real server, by the way in that another process keeps, or by one for this occasion."""
-        kept = probe.is_laid()
-        self._probe = self._new_probe(self._network.look())
-        try:
-            if not kept:
-                self._probe.set_up()
-            return self._online_problem()
-        except WebstackError:  # no namespace to be had here
-            return ""
-        finally:
-            if not kept:
-                self._probe.tear_down()
-
     def release(self) -> None:
         """Take out of the kernel what the guard has put there, and give the server its place again."""
         self._firewall.release()
-        self._ipsec.release()
         pins.unpin_all(self._mounts.pinned())
         if self._daemon.stands_in():
             self._daemon.hand_back(self._memory.unit or self._daemon.unit())
-        self._new_probe(self._memory.network or self._network.look()).tear_down()
+        self._way_in.release()
 
     def problems(self) -> dict[str, str]:
         """Return what keeps, or after a restart or boot would keep, the admins out; nothing is changed."""
@@ -284,12 +254,6 @@ class Guard:
         for message in told:
             self._voice.tell("firewall", "healed", message)
         return bool(told)
-
-    def _hold_neighbours(self) -> None:
-        own = [way.source for way in self._probe.ways] if self._probe else []
-        good = self._memory.network
-        for line in self._network.drop_strange_neighbours(good=good, own=own) if good else []:
-            self._voice.tell("network", "healed", f"forgot the fixed neighbour {line}", priority=report.WARNING)
 
     # -- port
 
@@ -380,123 +344,23 @@ class Guard:
         if ended:
             self._voice.tell("daemon", "healed", f"no process could be started; ended {ended}", priority=report.WARNING)
 
-    # -- network
-
-    def _lay_probe(self, network: State) -> None:
-        """Lay the probe's way in anew, for the addresses of a network."""
-        if self._probe is not None:
-            self._probe.tear_down()
-        self._probe = self._new_probe(network)
-        try:
-            self._probe.set_up()
-            for way in self._probe.ways:
-                self._network.herald(way.device)
-            places = (f"{way.device} to {way.address}" for way in self._probe.ways)
-            self._shown["probe"] = f"through {', '.join(places)}"
-        except WebstackError as error:
-            self._probe = None
-            self._shown["probe"] = f"not to be had here: {error.message}"
-            self._voice.tell("guard", "found", f"no probe from outside: {error.message}", priority=report.WARNING)
-
-    def _new_probe(self, state: State) -> probe.Probe:
-        ways = probe.find_ways(state=state, settings=self.settings)
-        return probe.Probe(runner=self._runner, ways=ways, port=self.settings.ports[0])
-
-    def _hold_wire(self) -> None:
-        """Have neighbours find this host's hardware address: no probe can tell, since the wire is left out."""
-        ways = self._probe.ways if self._probe else []
-        for device in sorted({way.device for way in ways}):
-            for command in self._network.answer_neighbours(device, good=self._memory.network):
-                self._voice.tell("network", "healed", f"ran {command}", priority=report.WARNING)
-
-    def _hold_gateways(self) -> None:
-        """Go back to a network in which the gateways answered, where they do so no more.
-
-        It is the only look at the wire that a host has, hence taken when the network was changed.
-        """
-        good = self._memory.network
-        if not self._network.unanswered(good.get("gateway", [])):
-            self._voice.settle("gateway")
-            return
-        self._mend_network("")
-        silent = self._network.unanswered(good.get("gateway", []))
-        if silent:
-            self._voice.tell_once("gateway", f"no answer from {', '.join(silent)}, which answered before")
-
-    def _hold_queue(self) -> bool:
-        """Take off queues and filters that let nothing out, to which the probe does not come; tell whether it did."""
-        ways, good = self._probe.ways if self._probe else [], self._memory.network
-        stuck = False
-        for device in sorted({way.device for way in ways}):
-            replies = [probe.reply_packet(way=way, port=self.settings.ports[0]) for way in ways if way.device == device]
-            if self._network.has_strange_way_out(device, good=good) and not wire.leaves(device, replies):
-                for command in self._network.clear_way_out(device, good=good):
-                    told = f"ran {command}: SSH's replies did not leave {device}"
-                    self._voice.tell("network", "healed", told, priority=report.WARNING)
-                stuck = True
-        return stuck
-
-    def _adopt_address(self) -> None:
-        """Follow a host that was given another address (by DHCP, by its admin)."""
-        ways = self._probe.ways if self._probe else []
-        lost = [way for way in ways if not is_local(way.address)]
-        if not lost:
-            return
-        network = self._network.look()
-        others = {line.split("/")[0] for line in network["address"]} - {way.address for way in ways}
-        if any((":" in address) == (way.version == 6) for way in lost for address in others):
-            self._lay_probe(network)
-            self._voice.tell("network", "found", f"the address {lost[0].address} was replaced", priority=report.NOTICE)
-
-    def _hold_ingress(self) -> bool:
-        """Take programs off that let SSH vanish on a device, which no rule overrules; tell whether there were any."""
-        ways = self._probe.ways if self._probe else []
-        taken = False
-        for device in sorted({way.device for way in ways} & devices()):
-            mine = [way for way in ways if way.device == device]
-            if self._network.take_programs_off(
-                device,
-                coming=[probe.syn_frame(way=way, port=self.settings.ports[0]) for way in mine],
-                going=[probe.reply_frame(way=way, port=self.settings.ports[0]) for way in mine],
-            ):
-                told = f"took a program (eBPF) off {device} that dropped SSH"
-                self._voice.tell("network", "healed", told, priority=report.WARNING)
-                taken = True
-        return taken
-
-    def _closed(self, *, patience: float = 0.0) -> dict[int, str]:
-        """Return the IP versions over which a new connection gets no answer, with what came instead.
-
-        :arg patience: Seconds for an answer that may need a while, since something was just mended.
-        """
-        if self._probe is None:
-            return {}
-        end = time.monotonic() + patience
-        # One packet may be lost, so there is a second; a machine under load may be slow, so that one has more time.
-        for seconds in itertools.chain((FIRST_WAIT, 0.5), itertools.repeat(0.5)):
-            answers = self._probe.knock(seconds=seconds)
-            closed = {version: answer for version, answer in answers.items() if answer in (probe.SILENT, probe.REFUSED)}
-            if not closed or (seconds != FIRST_WAIT and time.monotonic() >= end):
-                break
-            if patience and probe.SILENT not in closed.values():
-                time.sleep(0.1)
-        return closed
+    # -- the ladder
 
     def _reopen(self, closed: t.Mapping[int, str]) -> None:
         """Climb the ladder until new connections get an answer; a rung tells whether it changed anything."""
         words = as_words(closed)
         rungs = (
-            self._mend_firewall,
-            self._mend_ingress,
-            self._mend_ipsec,
-            self._mend_network,
+            self._hold_firewall,
+            self._way_in.mend_ingress,
+            self._way_in.mend_ipsec,
+            self._way_in.mend_network,
             self._mend_tables,
-            self._mend_probe,
-            self._mend_listener,
-            self._mend_units,
+            self._way_in.mend_probe,
+            functools.partial(self._mend_listener, words),
+            functools.partial(self._mend_units, words),
         )
         for rung in rungs:
-            if self._attempt(functools.partial(rung, words)) and not self._closed(patience=MENDED_SECONDS):
+            if self._attempt(rung) and not self._way_in.closed(patience=MENDED_SECONDS):
                 self._next_restart = 0.0
                 self._voice.settle("network")
                 self._voice.tell("network", "healed", f"new connections were {words}", priority=report.WARNING)
@@ -504,37 +368,11 @@ class Guard:
         self._next_restart = time.monotonic() + VAIN_SECONDS
         self._voice.tell_once("network", f"new connections are {words}, and nothing that is known helps")
 
-    def _mend_firewall(self, _words: str) -> bool:
-        return self._hold_firewall()
-
-    def _mend_ingress(self, _words: str) -> bool:
-        return self._hold_ingress()
-
-    def _mend_ipsec(self, _words: str) -> bool:
-        ran = self._ipsec.let_ssh_through()
-        for command in ran:
-            self._voice.tell("network", "healed", f"ran {command}", priority=report.WARNING)
-        return bool(ran)
-
-    def _mend_network(self, _words: str) -> bool:
-        ran = self._network.restore(good=self._memory.network) if self._memory.network else []
-        for command in ran:
-            self._voice.tell("network", "healed", f"ran {command}", priority=report.WARNING)
-        if ran and self._contest.note("network") and self._network_reflex.arm(CONTESTED_SECONDS):
-            told = "somebody takes links, addresses or routes away again and again, so they are put back at once"
-            self._voice.tell("network", "healed", f"{told} {FOR_A_WHILE}", priority=report.WARNING)
-        return bool(ran)
-
-    def _mend_tables(self, _words: str) -> bool:
+    def _mend_tables(self) -> bool:
         done = [self._daemon.disown(family, table) for family, table in sorted(self._firewall.refusing)]
         for words in filter(None, done):
             self._voice.tell("firewall", "healed", words, priority=report.WARNING)
         return any(done)
-
-    def _mend_probe(self, _words: str) -> bool:
-        """Lay the probe's way in anew: a device that was away has lost it, and it must not be what is silent."""
-        self._lay_probe(self._network.look())
-        return not self._closed()
 
     def _mend_listener(self, words: str) -> bool:
         self._restore_files(f"new connections are {words}")
@@ -572,7 +410,7 @@ class Guard:
             self._hold_port()  # the trial takes its time, and somebody may have stopped the server as well
             seen = self._look()  # what was there before may be there again by the end, and is not what is tried now
             problem = self._file_problem()
-        closed = self._closed()
+        closed = self._way_in.closed()
         if closed and not self._is_stopping():  # it has nothing to do with the login
             self._reopen(closed)
         # The real server may still run with what was there before, or have been started in between.
@@ -583,7 +421,7 @@ class Guard:
             seen = self._look()
             problem = self._file_problem() if self._is_changed(seen.files) else ""
             online = self._online_problem()
-        self._settle_logins(problem or online or as_words(self._closed()), seen)
+        self._settle_logins(problem or online or as_words(self._way_in.closed()), seen)
 
     def _is_changed(self, files: Entries) -> bool:
         return bool(self._store.differences(files)) or not self._store.good
@@ -712,10 +550,9 @@ class Guard:
 
         :arg one: Ask for one account alone, for another each time.
         """
-        ways = self._probe.ways if self._probe else []
         self._turn = (self._turn + 1) % len(self.settings.accounts)
         for account in self.settings.accounts[self._turn :][:1] if one else self.settings.accounts:
-            for way in ways[:1]:
+            for way in self._way_in.ways[:1]:
                 problem = self._logins.online(account, way) or self._logins.hidden(
                     account, self._daemon.main_pid(now=True)
                 )
@@ -762,7 +599,7 @@ class Guard:
     def _look(self) -> Seen:
         return Seen(
             files=self._store.scan(self._tracked),
-            network=self._network.look(),
+            network=self._way_in.look(),
             mounts=self._mounts.look(self._tracked.names()),
         )
 
@@ -821,55 +658,3 @@ def merge_folders(*given: t.Mapping[Path, set[str] | None]) -> dict[Path, set[st
             earlier = found.get(folder, set())
             found[folder] = None if names is None or earlier is None else earlier | names
     return found
-
-
-def is_local(address: str) -> bool:
-    """Tell whether an address is this host's."""
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as asking:
-        try:
-            asking.bind((address, 0))
-        except OSError:
-            return False
-    return True
-
-
-class Heartbeat:
-    """Tells systemd that the guard lives, as long as it gets on with its work.
-
-    A thread of its own: a round may take longer than systemd is to wait. A signal that stops the process stops it too.
-    """
-
-    def __init__(self, tell: t.Callable[[str], None]) -> None:
-        self._tell = tell
-        self._worked_at = time.monotonic()
-        threading.Thread(target=self._go, daemon=True).start()
-
-    def work(self) -> None:
-        """Note that the guard gets on."""
-        self._worked_at = time.monotonic()
-
-    def _go(self) -> None:
-        while time.monotonic() < self._worked_at + HANG_SECONDS:
-            self._tell("WATCHDOG=1")
-            time.sleep(BEAT_SECONDS)
-
-
-def run(*, settings: Settings, tell_systemd: t.Callable[[str], None]) -> None:
-    """Keep SSH open until somebody ends it."""
-    voice = report.Report(metrics=settings.metrics)
-    guard = Guard(settings=settings, voice=voice)
-    watcher = watch.Watcher()
-    watcher.hear_of_the_end()
-    heartbeat = Heartbeat(tell_systemd)
-    guard.prepare()
-    topics: set[str] = set(watch.EVERYTHING)
-    tell_systemd("READY=1")
-    while watch.END not in topics:
-        try:
-            guard.step(topics)
-            guard.follow(watcher, topics)
-        except FAILURES as error:  # the next round may do better
-            voice.tell("guard", "failed", f"{type(error).__name__}: {error}", priority=report.ERROR)
-        heartbeat.work()
-        topics = watcher.wait(TICK_SECONDS)
-    guard.leave()

@@ -23,6 +23,8 @@ if t.TYPE_CHECKING:
 # So many repairs within this time are a contest; fewer will do where what was mended was seen to work in between.
 CONTEST_REPAIRS, CONTEST_SECONDS = 3, 30.0
 UNDONE_REPAIRS, UNDONE_SECONDS = 2, 12.0
+CONTESTED_SECONDS = 1800.0  # how long a contest counts as won: a server of our own, pinned files, reflexes
+FOR_A_WHILE = f"for {CONTESTED_SECONDS / 60:.0f} minutes; to end it earlier: ssh-lifeline off && ssh-lifeline on"
 SAME_SECONDS = 0.8  # what is mended in several steps, as of a firewall that is loaded in several, is mended once
 
 

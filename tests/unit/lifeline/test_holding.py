@@ -353,10 +353,13 @@ def test_a_restart_that_did_not_help_is_not_made_again_at_once(monkeypatch: pyte
     held = t.cast("t.Any", guard.Guard.__new__(guard.Guard))
     held._voice, held._next_restart = report.Report(quiet=True), 0.0
     held._start = start
-    held._closed = lambda **_patience: {4: probe.SILENT}
     held._restore_files = lambda reason: reason
-    for name in ("firewall", "ingress", "ipsec", "network", "tables", "probe", "units"):
-        setattr(held, f"_mend_{name}", lambda words: not words)
+    held._hold_firewall = held._mend_tables = lambda: False
+    held._mend_units = lambda words: not words
+    held._way_in = types.SimpleNamespace(
+        closed=lambda **_patience: {4: probe.SILENT},
+        **{f"mend_{name}": lambda: False for name in ("ingress", "ipsec", "network", "probe")},
+    )
     for _round in range(5):
         held._reopen({4: probe.SILENT})
     assert len(started) == 1
