@@ -10,7 +10,7 @@ checksums are taken from a snapshot of that very moment.
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import shutil
 import time
 import typing as t
@@ -20,19 +20,33 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._errors import We
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import (
     catalog,
     checksum,
+    clone,
     describe,
     dump,
     files,
-    scratch,
 )
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import manifest as manifests
-from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.session import Session, literal
+from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.session import Session
 
 # Where it logs the first of these, mariadb-backup has copied all that it can bring to a later moment by logs that it
 # follows: InnoDB's tables, and Aria's of the server itself. Where it logs the second one, it follows them no further.
 # Writers have to be held between the two.
 _TABLES_COPIED = b"Finished BACKUP STAGE START"
 _LOG_ENDS = b"Starting BACKUP STAGE BLOCK_COMMIT"
+
+
+@dataclasses.dataclass(frozen=True)
+class Copied:
+    """A copy of the server's files.
+
+    :arg moment: What the manifest says of the moment that it shows.
+    :arg held: For how many seconds writers were held there.
+    :arg entry: The manifest's ``file``, ``size`` and ``sha256``.
+    """
+
+    moment: dict[str, t.Any]
+    held: float
+    entry: dict[str, t.Any]
 
 
 class PhysicalDump(dump.Dump):
@@ -43,26 +57,24 @@ class PhysicalDump(dump.Dump):
     def _dump_into(self, *, partial: Path, identity: str) -> tuple[manifests.Manifest, float]:
         databases = self._read_databases()
         if self._locker.server.engine == "mariadb":
-            moment, entry = self._copy_mariadb(partial=partial, databases=databases)
+            copied = self._copy_mariadb(partial=partial, databases=databases)
         else:
-            refuse_uncloned(tables=dump.foreign_tables(databases=databases))
-            moment, entry = self._copy_mysql(partial=partial)
-        held = self._release()
+            clone.refuse_others(tables=dump.foreign_tables(databases=databases))
+            copied = self._copy_mysql(partial=partial)
         sums = checksum.sum_databases(sessions=self._readers, databases=databases)
         dump.refuse_changed_schema(before=databases, after=self._read_databases())
         described = {
             database.name: {**describe.describe_database(database=database, sums=sums[database.name]), "files": []}
             for database in databases
         }
-        entry["bytes"] = sum(each["bytes"] for each in described.values())
         manifest = self._write_manifest(
             partial=partial,
             identity=identity,
-            moment={**moment, "lock_seconds": round(held, 3)},
+            moment={**copied.moment, "lock_seconds": round(copied.held, 3)},
             databases=described,
-            server=entry,
+            server={**copied.entry, "bytes": sum(each["bytes"] for each in described.values())},
         )
-        return manifest, held
+        return manifest, copied.held
 
     def _hold(self) -> dict[str, t.Any]:
         """Hold writers, and let the readers see that moment, which is the copy's too.
@@ -80,7 +92,7 @@ class PhysicalDump(dump.Dump):
         *,
         partial: Path,
         databases: t.Sequence[catalog.Database],
-    ) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
+    ) -> Copied:
         """Copy with mariadb-backup, whose own locks are left out: those here last as long, and the readers need them.
 
         Of tables outside of InnoDB no log is followed, so with them writers are held all along.
@@ -97,8 +109,9 @@ class PhysicalDump(dump.Dump):
                 stream = self._start_mariadb_backup(partial=partial)
         stream.resume()
         entry = stream.finish(database="all of the server")
+        held = self._release()
         shutil.rmtree(partial / "meta")
-        return moment, entry
+        return Copied(moment=moment, held=held, entry=entry)
 
     def _start_mariadb_backup(self, *, partial: Path, pause_at: bytes = b"") -> dump.Stream:
         if shutil.which("mariadb-backup") is None:
@@ -125,16 +138,17 @@ class PhysicalDump(dump.Dump):
         self._streams.append(stream)
         return stream
 
-    def _copy_mysql(self, *, partial: Path) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
-        """Copy with MySQL's clone plugin, under the lock: it does not say early enough when it is about to end."""
-        with clone_directory(session=self._locker, name=partial.name.split(".")[0]) as place:
-            cloner = self._connect()
-            install_clone(session=cloner)
-            moment = self._hold()
-            cloner.execute(f"CLONE LOCAL DATA DIRECTORY = {literal(str(place))}")
+    def _copy_mysql(self, *, partial: Path) -> Copied:
+        moment: dict[str, t.Any] = {}
+        with clone.directory(session=self._locker, name=partial.name.split(".")[0]) as place:
+            cloner, watcher = self._connect(), self._connect()
+            clone.clone(place=place, cloner=cloner, watcher=watcher, hold=lambda: moment.update(self._hold()))
+            held = self._release()
             cloner.close()
+            watcher.close()
             argv = ["tar", "--create", "--file=-", f"--directory={place}", "."]
-            return moment, self._stream(argv=argv, partial=partial).finish(database="all of the server")
+            entry = self._stream(argv=argv, partial=partial).finish(database="all of the server")
+        return Copied(moment=moment, held=held, entry=entry)
 
 
 def refuse_part(*, session: Session, databases: t.Sequence[str]) -> None:
@@ -145,31 +159,3 @@ def refuse_part(*, session: Session, databases: t.Sequence[str]) -> None:
             f"A physical dump holds all databases of the server, so it must name them all; missing: {', '.join(rest)}. "
             "Nothing was dumped. Name them, drop what nobody needs, or take a logical dump.",
         )
-
-
-def refuse_uncloned(*, tables: t.Sequence[str]) -> None:
-    """Refuse tables that MySQL's clone plugin would leave empty."""
-    if tables:
-        raise WebstackError(
-            f"MySQL clones InnoDB tables alone, and these would come empty: {', '.join(tables[:5])}. Nothing was "
-            "dumped. Take a logical dump, or convert them: ALTER TABLE … ENGINE = InnoDB",
-        )
-
-
-@contextlib.contextmanager
-def clone_directory(*, session: Session, name: str) -> t.Iterator[Path]:
-    """A place where MySQL may put a clone, removed at the end: its confinement lets it write to few."""
-    home = str(session.rows("SELECT @@secure_file_priv")[0][0] or "/var/lib/mysql-files")
-    place = Path(home) / f"webstack-clone-{name}"
-    files.ensure_private_directory(place)
-    scratch.own_by_service(place)
-    try:
-        yield place / "data"
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-
-
-def install_clone(*, session: Session) -> None:
-    """Load MySQL's clone plugin where it is not."""
-    if not session.rows("SELECT 1 FROM information_schema.PLUGINS WHERE PLUGIN_NAME = 'clone'"):
-        session.execute("INSTALL PLUGIN clone SONAME 'mysql_clone.so'")

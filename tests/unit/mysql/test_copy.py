@@ -47,12 +47,6 @@ def test_a_copy_has_all_databases() -> None:
         physical.refuse_part(session=session, databases=["shop"])
 
 
-def test_tables_that_a_clone_leaves_empty_are_refused() -> None:
-    physical.refuse_uncloned(tables=[])
-    with pytest.raises(WebstackError, match=r"these would come empty: `shop`\.`old`"):
-        physical.refuse_uncloned(tables=["`shop`.`old`"])
-
-
 def test_a_damaged_copy_is_told(tmp_path: Path) -> None:
     path = tmp_path / "server.zst"
     assert verify.verify_copy(path=path, entry={}) == [f"{path} is missing."]
