@@ -218,6 +218,7 @@ class Store:
         self.good: Entries = self._load()
         self._foreign: dict[Path, bool] = {}
         # What was last seen, so that nothing is read twice.
+        self.stuck: list[str] = []  # what the last `restore` could not put back, and why
         self._seen: Entries = dict(self.good)
 
     # -- looking
@@ -339,18 +340,27 @@ class Store:
     def restore(self, differing: t.Iterable[str], *, runner: CommandRunner) -> list[str]:
         """Put paths back to what they last were, what is there now aside, and say which were."""
         place = self._aside / datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
-        told = []
+        self.stuck = []
         # Folders before what is in them, and what was not there before at last.
-        for path in sorted(differing, key=lambda path: (path not in self.good, path)):
-            try:
-                self._restore_one(path, place)
-            except OSError as error:
-                for argv in makes_way(error, path.partition(LINE_MARK)[0]):
-                    runner.run(argv, check=False)
-                self._restore_one(path, place)
-            told.append(path)
+        ordered = sorted(differing, key=lambda path: (path not in self.good, path))
+        told = [path for path in ordered if self._put_back(path, place, runner)]
         self._forget_old()
         return told
+
+    def _put_back(self, path: str, place: Path, runner: CommandRunner) -> bool:
+        """Put a path back, with force where it takes some; one that stays as it is must not keep the others so."""
+        try:
+            self._restore_one(path, place)
+            return True
+        except OSError as error:
+            for argv in makes_way(error, path.partition(LINE_MARK)[0]):
+                runner.run(argv, check=False)
+        try:
+            self._restore_one(path, place)
+            return True
+        except OSError as error:
+            self.stuck.append(f"{path}: {error.strerror or error}")
+            return False
 
     def _restore_one(self, path: str, place: Path) -> None:
         wanted, target = self.good.get(path), Path(path)

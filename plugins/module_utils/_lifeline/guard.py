@@ -421,6 +421,8 @@ class Guard:
             seen = self._look()
             problem = self._file_problem() if self._is_changed(seen.files) else ""
             online = self._online_problem()
+            if online and self._way_in.mend_network():  # a connection may get an answer, and be too slow to be of use
+                online = self._online_problem()
         self._settle_logins(problem or online or as_words(self._way_in.closed()), seen)
 
     def _is_changed(self, files: Entries) -> bool:
@@ -441,6 +443,7 @@ class Guard:
     def _restore_itself(self, problem: str) -> None:
         differing = self._own_store.differences(self._own_store.scan(self._own))
         restored = self._own_store.restore(differing, runner=self._runner)
+        self._tell_stuck(self._own_store)
         self._reread_units(restored)
         if restored:
             told = f"put back {', '.join(restored)}: {problem}"
@@ -460,6 +463,7 @@ class Guard:
     def _put_back(self, differing: t.Sequence[str], now: Entries, reason: str) -> list[str]:
         """Put files back, tell so, and return those that were."""
         restored = self._store.restore(differing, runner=self._runner) if differing else []
+        self._tell_stuck(self._store)
         for path in restored:
             self._voice.tell("login", "healed", f"put back {path}: {reason}", priority=report.WARNING)
             if self._contest.note(path, now.get(path)):
@@ -469,6 +473,10 @@ class Guard:
         if contested and not self._daemon.stands_in():
             self._stand_in()
         return restored
+
+    def _tell_stuck(self, store: Store) -> None:
+        for problem in store.stuck:
+            self._voice.tell("login", "failed", f"cannot put back {problem}", priority=report.ERROR)
 
     def _pin(self, path: str) -> None:
         """Have the kernel refuse whoever changes a file again and again."""

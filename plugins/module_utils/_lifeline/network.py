@@ -31,6 +31,7 @@ SYSCTLS = {
     "ipv4": ("rp_filter", "arp_ignore", "arp_filter", "drop_gratuitous_arp"),
     "ipv6": ("disable_ipv6", "accept_ra", "hop_limit"),
 }
+HOST_SYSCTLS = ("ip_default_ttl", "tcp_rmem", "tcp_wmem")  # of all devices, and of IPv6 as well where it is TCP's
 TAKES_PACKETS = ("macvlan", "macvtap", "ipvlan", "ipvtap")  # kinds of links
 # What the kernel adds to a route for us to see, and does not take back.
 PASSING = re.compile(r" (linkdown|dead|expires \d+sec|error -?\d+|offload|trap|rt_offload|rt_trap)\b")
@@ -59,7 +60,7 @@ class Network:
         return {
             "upper": [line for each in links for line in upper_lines(each, devices)],
             "link": [line for each in links if each.get("ifname") in devices for line in link_lines(each)],
-            "sysctl": [*self._time_to_live(), *(line for name in ("all", *devices) for line in self._sysctls(name))],
+            "sysctl": [*self._host_sysctls(), *(line for name in ("all", *devices) for line in self._sysctls(name))],
             "address": address_lines(addresses, devices),
             "linklocal": address_lines(beside, devices),
             "route4": self._lines("ip", "-4", "route", "show", "table", "all"),
@@ -237,9 +238,9 @@ class Network:
                     found.append(f"net/{family}/conf/{device}/{name}={path.read_text(encoding='ascii').strip()}")
         return found
 
-    def _time_to_live(self) -> list[str]:
-        value = read_text(self._proc / "ipv4" / "ip_default_ttl")
-        return [f"net/ipv4/ip_default_ttl={value}"] if value else []
+    def _host_sysctls(self) -> list[str]:
+        values = {name: read_text(self._proc / "ipv4" / name) for name in HOST_SYSCTLS}
+        return [f"net/ipv4/{name}={' '.join(value.split())}" for name, value in values.items() if value]
 
     def _qdiscs(self, device: str) -> list[str]:
         shown = self._lines("tc", "qdisc", "show", "dev", device)

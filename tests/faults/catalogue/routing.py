@@ -292,6 +292,12 @@ FAULTS = (
         BOTH,
     ),
     Fault(
+        "R45b",
+        "a window of one byte (routes)",
+        "for v in -4 -6; do ip $v route replace $(ip $v route show default | head -n 1) window 1; done",
+        BOTH,
+    ),
+    Fault(
         "R46",
         "a byte of memory for each connection (sysctl), restart",
         "sysctl -w net.ipv4.tcp_rmem='1 1 1' net.ipv4.tcp_wmem='1 1 1'; systemctl restart ssh",

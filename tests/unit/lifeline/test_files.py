@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import types
 import typing as t
 from pathlib import Path
 
@@ -153,6 +154,25 @@ def test_another_process_may_keep_a_state(world: World, tmp_path: Path) -> None:
     other.keep(other.scan(world.tracked))
     world.store.refresh()
     assert world.changed() == []
+
+
+def test_what_cannot_be_put_back_does_not_keep_the_rest_so(world: World) -> None:
+    open_keys(world)
+    change = world.store._restore_one
+
+    def restore_one(path: str, place: Path) -> None:
+        if path.endswith("authorized_keys"):
+            raise PermissionError(1, "Operation not permitted", path)
+        change(path, place)
+
+    world.store._restore_one = restore_one  # type: ignore[method-assign]
+    forbid_logins(world)
+    tried: list[str] = []
+    runner = t.cast("t.Any", types.SimpleNamespace(run=lambda argv, **_options: tried.append(argv[0])))
+    world.store.restore(world.store.differences(world.store.scan(world.tracked)), runner=runner)
+    assert tried == ["chattr", "chattr"]
+    assert world.store.stuck == [f"{world.keys}: Operation not permitted"]
+    assert not (world.home.parent / "nologin").exists()
 
 
 def test_without_a_good_state_nothing_is_a_difference(tmp_path: Path) -> None:
