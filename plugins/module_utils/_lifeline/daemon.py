@@ -231,7 +231,7 @@ class Daemon:
     def start(self, unit: str, *, restart: bool = False) -> bool:
         """Have systemd start the server, and tell whether it then listens."""
         if self.stands_in():
-            self._runner.run(["systemctl", "--no-block", "restart" if restart else "start", STAND_IN], check=False)
+            self._run_unit(STAND_IN, restart=restart)
             return self._wait_for_listener()
         RUNTIME_FOLDER.mkdir(mode=0o755, exist_ok=True)
         self._runner.run(["systemctl", "reset-failed", SERVICE, SOCKET], check=False)
@@ -240,8 +240,13 @@ class Daemon:
             self._runner.run(["systemctl", "stop", other], check=False)
         for orphan in self._orphans():
             end_process(orphan.pid)
-        done = self._runner.run(["systemctl", "--no-block", "restart" if restart else "start", unit], check=False)
-        return done.rc == 0 and self._wait_for_listener(unit)
+        return self._run_unit(unit, restart=restart) and self._wait_for_listener(unit)
+
+    def _run_unit(self, unit: str, *, restart: bool) -> bool:
+        """Start a unit, anew where it runs although nobody listens: somebody may have destroyed its socket."""
+        runs = restart or self._runner.run(["systemctl", "is-active", "--quiet", unit], check=False).rc == 0
+        verb = "restart" if runs else "start"
+        return self._runner.run(["systemctl", "--no-block", verb, unit], check=False).rc == 0
 
     def comes_by_itself(self, unit: str) -> bool:
         """Tell whether systemd is about to start the server, since somebody restarts it, and it then listens."""

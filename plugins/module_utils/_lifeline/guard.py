@@ -102,7 +102,8 @@ class Guard:
         )
         self._pins = pins.Pins()
         self._programs = bpf.Programs()
-        self._next_silent = self._next_whole = self._next_login = self._next_restart = 0.0
+        self._next_silent = self._next_whole = self._next_login = self._next_restart = self._next_network = 0.0
+        self._network_told = False
         self._stand_in_until = time.monotonic() + CONTESTED_SECONDS
         self._turn = 0
         self._shutdown = report.ShutdownLock()
@@ -162,6 +163,7 @@ class Guard:
             self._voice.settle("network")
         # A server that was started anew may be another one: what its unit says counts from then on.
         due = now >= self._next_login or bool(closed) or not topics.isdisjoint((watch.ASKED, watch.DAEMON))
+        due = due or self._is_network_new(now, told=watch.NETWORK in topics)
         if due or watch.FILES in topics:
             self._hold_logins(due=due)
             self._hold_itself()
@@ -169,6 +171,17 @@ class Guard:
             self._contest.prove()
         self._shown["probe"] = self._way_in.described
         self._voice.publish(self._shown)
+
+    def _is_network_new(self, now: float, *, told: bool) -> bool:
+        """Tell whether the network is another one than that of the last good login, as far as the kernel has told.
+
+        Containers come and go every second on some hosts, so this is not looked at each time.
+        """
+        self._network_told = self._network_told or told
+        if not self._network_told or now < self._next_network:
+            return False
+        self._network_told, self._next_network = False, now + SILENT_SECONDS
+        return bool(self._memory.network) and self._way_in.look() != self._memory.network
 
     def _attempt(self, hold: t.Callable[[], t.Any]) -> bool:
         """Do one thing, and tell whether it had an effect: its failure must not keep the others from their work."""
@@ -416,12 +429,14 @@ class Guard:
         # The real server may still run with what was there before, or have been started in between.
         online = "" if problem else self._online_problem(one=not changed and not self._voice.hindrances)
         if online:
-            self._restore_files(online)
-            self._start(f"a login failed: {online}", restart=True)
+            restored = self._restore_files(online)
+            # A connection may get an answer, and be too slow to be of use.
+            if restored or not self._way_in.mend_network() or self._online_problem():
+                self._start(f"a login failed: {online}", restart=True)
             seen = self._look()
             problem = self._file_problem() if self._is_changed(seen.files) else ""
             online = self._online_problem()
-            if online and self._way_in.mend_network():  # a connection may get an answer, and be too slow to be of use
+            if online and restored and self._way_in.mend_network():
                 online = self._online_problem()
         self._settle_logins(problem or online or as_words(self._way_in.closed()), seen)
 
