@@ -51,8 +51,9 @@ REPLY_PORT, REPLY_BYTES = 40000, 1000
 EVERYTHING = ["match", "u32", "0", "0"]
 IPV6_CHECKSUM = 7  # linux/in6.h: the kernel fills in the checksum at this offset
 SYN, RST, ACK = 0x02, 0x04, 0x10
-# A reply that may pass fewer routers dies on its way; systems begin with 64 and more.
-LEAST_HOPS = 8
+# A reply that may pass fewer routers dies on its way (systems begin with 64 and more), and a server that takes fewer
+# bytes at a time takes minutes for a login.
+LEAST_HOPS, LEAST_WINDOW = 8, 536
 TCP_HEADER = struct.Struct("!HHIIBBHHH")
 HOP_LIMIT = struct.Struct("=i")
 
@@ -222,7 +223,8 @@ class Probe:
                 packet, beside, *_rest = held.recvmsg(4096, socket.CMSG_SPACE(HOP_LIMIT.size))
                 answer = classify(packet, version=version, local=local, port=self.port, sequence=sequence)
                 if answer:
-                    answers[version] = answer if hops(packet, beside) >= LEAST_HOPS else SILENT
+                    usable = answer != OPEN or is_usable(packet, beside, version=version)
+                    answers[version] = answer if usable else SILENT
                     del asked[held]
             if not ready:
                 break
@@ -292,7 +294,7 @@ def checksum(data: bytes) -> int:
 
 def classify(packet: bytes, *, version: int, local: int, port: int, sequence: int) -> str:
     """Tell what a packet means to the SYN that was sent; an empty text for one that is about something else."""
-    start = (packet[0] & 0x0F) * 4 if version == 4 and packet else 0
+    start = header_bytes(packet, version=version)
     if len(packet) < start + TCP_HEADER.size:
         return ""
     source, target, _own, acknowledged, _offset, flags, *_rest = TCP_HEADER.unpack_from(packet, start)
@@ -303,12 +305,20 @@ def classify(packet: bytes, *, version: int, local: int, port: int, sequence: in
     return OPEN if flags & (SYN | ACK) == SYN | ACK else ""
 
 
-def hops(packet: bytes, beside: t.Iterable[tuple[int, int, bytes]]) -> int:
-    """Return how many routers a packet may pass: of IPv4 its header tells that, of IPv6 what came beside it."""
-    for level, kind, value in beside:
-        if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT):
-            return int(HOP_LIMIT.unpack(value)[0])
-    return packet[8]
+def is_usable(packet: bytes, beside: t.Iterable[tuple[int, int, bytes]], *, version: int) -> bool:
+    """Tell whether a connection with such an answer is of any use.
+
+    :arg beside: What came beside a packet of IPv6, which comes without the header that tells how far it may go.
+    """
+    hops = [HOP_LIMIT.unpack(value)[0] for _level, kind, value in beside if kind == socket.IPV6_HOPLIMIT]
+    hops += [packet[8]] if version == 4 else []
+    window = TCP_HEADER.unpack_from(packet, header_bytes(packet, version=version))[6]
+    return bool(min(hops, default=LEAST_HOPS) >= LEAST_HOPS and window >= LEAST_WINDOW)
+
+
+def header_bytes(packet: bytes, *, version: int) -> int:
+    """Return how long the header ahead of TCP's is in what a raw socket gives."""
+    return (packet[0] & 0x0F) * 4 if version == 4 and packet else 0
 
 
 def in_namespace(make: t.Callable[[], socket.socket]) -> socket.socket:

@@ -283,13 +283,15 @@ FAULTS = (
         "R44",
         "replies live for one hop (sysctl)",
         "sysctl -w net.ipv4.ip_default_ttl=1 net.ipv6.conf.all.hop_limit=1 net.ipv6.conf.eth0.hop_limit=1",
-        BOTH,
+        NEITHER,
+        note="the distant admins of the harness are one hop away",
     ),
     Fault(
         "R45",
         "replies live for one hop (routes)",
         "for v in -4 -6; do ip $v route replace $(ip $v route show default | head -n 1) hoplimit 1; done",
-        BOTH,
+        NEITHER,
+        note="the distant admins of the harness are one hop away",
     ),
     Fault(
         "R45b",

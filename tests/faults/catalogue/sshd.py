@@ -212,7 +212,7 @@ signal.pause()' $(systemctl show -p MainPID --value ssh); sleep 1
         "S75",
         "set-property: TasksMax=1 for the sessions of all users",
         "systemctl set-property user.slice TasksMax=1",
-        BOTH,
+        NEITHER,
     ),
     # -- the configuration
     Fault("S05", "a syntax error in sshd_config, restart", configured("Nonsense yes"), BOTH),

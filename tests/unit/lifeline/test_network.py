@@ -144,12 +144,26 @@ def test_what_an_answer_means(packet: bytes, expected: str) -> None:
     assert probe.classify(packet, version=4, local=1001, port=22, sequence=7) == expected
 
 
-def test_how_many_routers_a_reply_may_pass() -> None:
-    """A reply that dies at the first router is none, though it is caught before it comes to one."""
-    _kind, packet = probe.reply_packet(way=probe.Way(4, "eth0", "192.0.2.5", "198.51.100.22", False), port=22)
-    assert probe.hops(packet, []) == 64
-    beside = [(socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT, struct.pack("=i", 1))]
-    assert probe.hops(b"", beside) == 1
+def syn_ack(*, hops: int = 64, window: int = 64240) -> bytes:
+    head = bytes([0x45]) + bytes(7) + bytes([hops]) + bytes(11)
+    return head + probe.TCP_HEADER.pack(22, 1001, 1, 8, 5 << 4, probe.SYN | probe.ACK, window, 0, 0)
+
+
+def beside(hops: int) -> list[tuple[int, int, bytes]]:
+    return [(socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT, struct.pack("=i", hops))]
+
+
+def test_an_answer_that_dies_at_the_first_router_is_of_no_use() -> None:
+    """It is caught before it comes to one."""
+    assert probe.is_usable(syn_ack(), [], version=4)
+    assert not probe.is_usable(syn_ack(hops=1), [], version=4)
+    assert probe.is_usable(syn_ack()[20:], beside(64), version=6)
+    assert not probe.is_usable(syn_ack()[20:], beside(1), version=6)
+
+
+def test_an_answer_of_a_server_that_takes_a_byte_at_a_time_is_of_no_use() -> None:
+    assert not probe.is_usable(syn_ack(window=1), [], version=4)
+    assert not probe.is_usable(syn_ack(window=1)[20:], beside(64), version=6)
 
 
 # -- netlink ---------------------------------------------------------------------------
