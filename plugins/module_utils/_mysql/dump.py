@@ -218,7 +218,7 @@ class Stream:
             if recipients:
                 self._pack(encryption.encrypt_argv(recipients), source=self._packers[-1])
             for packer in self._packers:  # the server itself goes first: it may be the last one that serves
-                os.setpriority(os.PRIO_PROCESS, packer.pid, _PACKING_NICENESS)
+                os.setpriority(os.PRIO_PROCESS, packer.pid, max(_PACKING_NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
         except WebstackError:
             self.kill()
             raise
