@@ -218,7 +218,6 @@ class Store:
         self.good: Entries = self._load()
         self._foreign: dict[Path, bool] = {}
         # What was last seen, so that nothing is read twice.
-        self.stuck: list[str] = []  # what the last `restore` could not put back, and why
         self._seen: Entries = dict(self.good)
 
     # -- looking
@@ -337,30 +336,31 @@ class Store:
 
     # -- the way back
 
-    def restore(self, differing: t.Iterable[str], *, runner: CommandRunner) -> list[str]:
-        """Put paths back to what they last were, what is there now aside, and say which were."""
+    def restore(self, differing: t.Iterable[str], *, runner: CommandRunner) -> tuple[list[str], list[str]]:
+        """Put paths back to what they last were, and what is there now aside.
+
+        :returns: Which were, and which could not be, with the reason: one must not keep the others as they are.
+        """
         place = self._aside / datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
-        self.stuck = []
         # Folders before what is in them, and what was not there before at last.
         ordered = sorted(differing, key=lambda path: (path not in self.good, path))
-        told = [path for path in ordered if self._put_back(path, place, runner)]
+        problems = {path: self._put_back(path, place, runner) for path in ordered}
         self._forget_old()
-        return told
+        restored = [path for path, problem in problems.items() if not problem]
+        return restored, [f"{path}: {problem}" for path, problem in problems.items() if problem]
 
-    def _put_back(self, path: str, place: Path, runner: CommandRunner) -> bool:
-        """Put a path back, with force where it takes some; one that stays as it is must not keep the others so."""
+    def _put_back(self, path: str, place: Path, runner: CommandRunner) -> str:
+        """Put a path back, by force where it takes some, and return what is in the way."""
         try:
-            self._restore_one(path, place)
-            return True
+            try:
+                self._restore_one(path, place)
+            except OSError as error:
+                for argv in makes_way(error, path.partition(LINE_MARK)[0]):
+                    runner.run(argv, check=False)
+                self._restore_one(path, place)
         except OSError as error:
-            for argv in makes_way(error, path.partition(LINE_MARK)[0]):
-                runner.run(argv, check=False)
-        try:
-            self._restore_one(path, place)
-            return True
-        except OSError as error:
-            self.stuck.append(f"{path}: {error.strerror or error}")
-            return False
+            return error.strerror or str(error)
+        return ""
 
     def _restore_one(self, path: str, place: Path) -> None:
         wanted, target = self.good.get(path), Path(path)

@@ -62,7 +62,7 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.runner 
     make_private,
 )
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import STOP
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.way_in import WayIn
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.way_in import MENDED_SECONDS, WayIn
 
 if t.TYPE_CHECKING:
     from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.files import Entries, Tracked
@@ -73,7 +73,6 @@ WHOLE_SECONDS = 60.0  # how often that is looked at of which the kernel tells, l
 AGAIN_SECONDS = 1.0  # after one during which the host was changed
 RETRY_SECONDS = 10.0  # after a login that failed and could not be mended
 VAIN_SECONDS = 20.0  # after the server was started anew, and that did not help
-MENDED_SECONDS = 2.0  # for what was mended to show
 DPKG_LOCK = Path("/var/lib/dpkg/lock-frontend")
 # RuntimeError: as many threads as the kernel allows.
 FAILURES = (OSError, WebstackError, ValueError, RuntimeError)
@@ -102,8 +101,7 @@ class Guard:
         )
         self._pins = pins.Pins()
         self._programs = bpf.Programs()
-        self._next_silent = self._next_whole = self._next_login = self._next_restart = self._next_network = 0.0
-        self._network_told = False
+        self._next_silent = self._next_whole = self._next_login = self._next_restart = 0.0
         self._stand_in_until = time.monotonic() + CONTESTED_SECONDS
         self._turn = 0
         self._shutdown = report.ShutdownLock()
@@ -147,6 +145,7 @@ class Guard:
             (self._way_in.hold_gateways, whole or watch.NETWORK in topics),
             (self._way_in.mend_ingress, whole or watch.NETWORK in topics or self._programs.grew()),
             (self._way_in.hold_wire, silent or watch.NETWORK in topics),
+            (self._way_in.settle_ipsec, silent),
         ):
             if is_due:
                 self._attempt(hold)
@@ -163,7 +162,6 @@ class Guard:
             self._voice.settle("network")
         # A server that was started anew may be another one: what its unit says counts from then on.
         due = now >= self._next_login or bool(closed) or not topics.isdisjoint((watch.ASKED, watch.DAEMON))
-        due = due or self._is_network_new(now, told=watch.NETWORK in topics)
         if due or watch.FILES in topics:
             self._hold_logins(due=due)
             self._hold_itself()
@@ -171,17 +169,6 @@ class Guard:
             self._contest.prove()
         self._shown["probe"] = self._way_in.described
         self._voice.publish(self._shown)
-
-    def _is_network_new(self, now: float, *, told: bool) -> bool:
-        """Tell whether the network is another one than that of the last good login, as far as the kernel has told.
-
-        Containers come and go every second on some hosts, so this is not looked at each time.
-        """
-        self._network_told = self._network_told or told
-        if not self._network_told or now < self._next_network:
-            return False
-        self._network_told, self._next_network = False, now + SILENT_SECONDS
-        return bool(self._memory.network) and self._way_in.look() != self._memory.network
 
     def _attempt(self, hold: t.Callable[[], t.Any]) -> bool:
         """Do one thing, and tell whether it had an effect: its failure must not keep the others from their work."""
@@ -429,15 +416,11 @@ class Guard:
         # The real server may still run with what was there before, or have been started in between.
         online = "" if problem else self._online_problem(one=not changed and not self._voice.hindrances)
         if online:
-            restored = self._restore_files(online)
-            # A connection may get an answer, and be too slow to be of use.
-            if restored or not self._way_in.mend_network() or self._online_problem():
-                self._start(f"a login failed: {online}", restart=True)
+            self._restore_files(online)
+            self._start(f"a login failed: {online}", restart=True)
             seen = self._look()
             problem = self._file_problem() if self._is_changed(seen.files) else ""
             online = self._online_problem()
-            if online and restored and self._way_in.mend_network():
-                online = self._online_problem()
         self._settle_logins(problem or online or as_words(self._way_in.closed()), seen)
 
     def _is_changed(self, files: Entries) -> bool:
@@ -457,8 +440,7 @@ class Guard:
 
     def _restore_itself(self, problem: str) -> None:
         differing = self._own_store.differences(self._own_store.scan(self._own))
-        restored = self._own_store.restore(differing, runner=self._runner)
-        self._tell_stuck(self._own_store)
+        restored = self._restore(self._own_store, differing)
         self._reread_units(restored)
         if restored:
             told = f"put back {', '.join(restored)}: {problem}"
@@ -477,8 +459,7 @@ class Guard:
 
     def _put_back(self, differing: t.Sequence[str], now: Entries, reason: str) -> list[str]:
         """Put files back, tell so, and return those that were."""
-        restored = self._store.restore(differing, runner=self._runner) if differing else []
-        self._tell_stuck(self._store)
+        restored = self._restore(self._store, differing)
         for path in restored:
             self._voice.tell("login", "healed", f"put back {path}: {reason}", priority=report.WARNING)
             if self._contest.note(path, now.get(path)):
@@ -489,9 +470,14 @@ class Guard:
             self._stand_in()
         return restored
 
-    def _tell_stuck(self, store: Store) -> None:
-        for problem in store.stuck:
-            self._voice.tell("login", "failed", f"cannot put back {problem}", priority=report.ERROR)
+    def _restore(self, store: Store, differing: t.Sequence[str]) -> list[str]:
+        """Put files back, and return those that were."""
+        if not differing:
+            return []
+        restored, stuck = store.restore(differing, runner=self._runner)
+        if stuck:
+            self._voice.tell_once("files", f"cannot be put back: {'; '.join(stuck)}")
+        return restored
 
     def _pin(self, path: str) -> None:
         """Have the kernel refuse whoever changes a file again and again."""
@@ -534,8 +520,8 @@ class Guard:
             self._voice.tell_once("login", problem)
             self._next_login = time.monotonic() + RETRY_SECONDS
             return
-        self._voice.settle("login")
-        self._voice.settle("daemon")
+        for subject in ("login", "files", "daemon"):
+            self._voice.settle(subject)
         self._contest.prove()
         # What was changed while the login went on, it proves nothing of.
         known = seen.files == self._store.good and seen.network == self._memory.network

@@ -6,6 +6,9 @@
 A policy that wants packets encrypted for which no key was agreed on lets none through, and one that blocks says so.
 They are not removed: whatever else they protect would be open then. SSH is let through ahead of them, and so is what
 neighbours ask each other in IPv6.
+
+What is let through ahead of a policy may not come encrypted any more. So this is only for policies that were not there
+when a login last worked, and only as long as no key was agreed on: admins may well come by a tunnel.
 """
 
 from __future__ import annotations
@@ -18,7 +21,6 @@ import typing as t
 
 if t.TYPE_CHECKING:
     from ansible_collections.phoenix.webstack.plugins.module_utils._command import CommandRunner
-    from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import Settings
 
 ANY = {4: "0.0.0.0/0", 6: "::/0"}
 NEIGHBOUR_TYPES = (133, 134, 135, 136)  # of ICMPv6: routers and neighbours, asking and answering
@@ -26,6 +28,16 @@ NEIGHBOUR_TYPES = (133, 134, 135, 136)  # of ICMPv6: routers and neighbours, ask
 FIRST, SECOND = "0", "1"
 _TEMPLATE = re.compile(r"\bproto (\w+) .*?\breqid (\d+)(?:\(\S*)? mode (\w+)")
 _MARK = re.compile(r"\bmark (\S+)/(\S+)")
+
+
+@dataclasses.dataclass(frozen=True)
+class End:
+    """One version's end of SSH here: its address, the admins' networks (none for anywhere), and the ports."""
+
+    version: int
+    address: str
+    networks: tuple[str, ...]
+    ports: tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +56,36 @@ class Policy:
     def direction(self) -> str:
         """``in``, ``out`` or ``fwd``."""
         return self.settings.split()[1]
+
+    def __str__(self) -> str:
+        """Return it as `ip` would read it, in one line."""
+        return " ".join((self.selector, self.settings, *self.templates))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it lets packets through as they are, ahead of all others."""
+        return self.is_first and not self.blocks and not self.templates
+
+    def is_about(self, ends: t.Iterable[End]) -> bool:
+        """Tell whether it may be about a connection of SSH, or what neighbours in IPv6 ask each other."""
+        words = self.selector.split()
+        given = dict(zip(words[::2], words[1::2]))
+        source, target = (ipaddress.ip_network(given[name], strict=False) for name in ("src", "dst"))
+        own, theirs = (target, source) if self.direction == "in" else (source, target)
+        for end in ends:
+            if end.version != own.version or ipaddress.ip_address(end.address) not in own:
+                continue
+            if given.get("proto") == "ipv6-icmp":
+                return True
+            port = given.get("dport" if self.direction == "in" else "sport", "0")
+            networks = [ipaddress.ip_network(each, strict=False) for each in end.networks or [ANY[end.version]]]
+            if (
+                given.get("proto", "tcp") == "tcp"
+                and port in ("0", *map(str, end.ports))
+                and any(theirs.overlaps(network) for network in networks)
+            ):
+                return True
+        return False
 
     @property
     def is_first(self) -> bool:
@@ -93,48 +135,75 @@ def parse_policies(shown: str) -> list[Policy]:
 
 def parse_keys(shown: str) -> set[tuple[str, str, str]]:
     """Read protocol, id and mode of each security association that `ip xfrm state show` shows."""
-    found = re.findall(r"^\s+proto (\w+) spi \S+ reqid (\d+)\S* mode (\w+)", shown, flags=re.MULTILINE)
+    # One without a number is no key yet: it was asked for.
+    found = re.findall(r"^\s+proto (\w+) spi (?!0x0+\b)\S+ reqid (\d+)\S* mode (\w+)", shown, flags=re.MULTILINE)
     return {(protocol, number, mode) for protocol, number, mode in found}
 
 
 class Ipsec:
     """The policies of this host."""
 
-    def __init__(self, *, runner: CommandRunner, settings: Settings) -> None:
+    def __init__(self, *, runner: CommandRunner) -> None:
         self._runner = runner
-        self._ours = own_selectors(settings)
+        self._ours: set[tuple[str, str]] = set()
 
-    def let_ssh_through(self) -> list[str]:
+    def look(self) -> list[str]:
+        """Return the policies as lines, but for those that were put ahead."""
+        return sorted(str(each) for each in self._policies() if not self._is_own(each))
+
+    def let_ssh_through(self, ends: t.Sequence[End], *, good: t.Collection[str]) -> list[str]:
         """Put SSH ahead of policies that let nothing through, and return the commands that it took.
 
-        Where keys were agreed on, admins may come by IPsec, which no probe can tell: then nothing is touched.
+        :arg ends: Who has to get through.
+        :arg good: Policies, as `look` returns them, that were there when a login last worked.
         """
         policies = self._policies()
-        keys = parse_keys(self._read("state", "show"))
-        strange = [each for each in policies if not self._is_own(each) and each.hinders(keys)]
+        strange = self._strange(policies, ends, good)
         if not strange and not self._blocks_by_default():
             return []
-        own = {(each.selector, each.direction) for each in policies if self._is_own(each)}
+        wanted = [each for end in ends for each in selectors(end)]
+        there = {(each.selector, each.direction) for each in policies if each.is_plain}
+        self._ours.update(wanted)
         argvs = [each.demoted() for each in strange if each.is_first]
         argvs += [
             ["ip", "xfrm", "policy", "update", *selector.split(), "dir", direction, "priority", FIRST]
-            for selector, direction in self._ours
-            if (selector, direction) not in own
+            for selector, direction in wanted
+            if (selector, direction) not in there
         ]
         for argv in argvs:
             self._runner.run(argv, check=False)
         return [" ".join(argv) for argv in argvs]
 
-    def release(self) -> None:
-        """Take back what was put ahead."""
+    def adopt(self, ends: t.Sequence[End]) -> None:
+        """Take what an earlier process has put ahead for one's own."""
+        there = {(each.selector, each.direction) for each in self._policies() if each.is_plain}
+        self._ours = {each for end in ends for each in selectors(end) if each in there}
+
+    def is_needed(self, ends: t.Sequence[End], *, good: t.Collection[str]) -> bool:
+        """Tell whether anything lets nothing through; nothing is looked at where nothing was put ahead."""
+        if not self._ours:
+            return True
+        return bool(self._strange(self._policies(), ends, good)) or self._blocks_by_default()
+
+    def release(self, ends: t.Sequence[End]) -> None:
+        """Take back what was put ahead, by an earlier process as well."""
+        self.adopt(ends)
         for each in self._policies():
             if self._is_own(each):
                 argv = ["ip", "xfrm", "policy", "delete", *each.selector.split(), "dir", each.direction]
                 self._runner.run(argv, check=False)
+        self._ours.clear()
+
+    def _strange(self, policies: t.Iterable[Policy], ends: t.Sequence[End], good: t.Collection[str]) -> list[Policy]:
+        keys = parse_keys(self._read("state", "show"))
+        return [
+            each
+            for each in policies
+            if not self._is_own(each) and str(each) not in good and each.hinders(keys) and each.is_about(ends)
+        ]
 
     def _is_own(self, policy: Policy) -> bool:
-        plain = policy.is_first and not policy.blocks and not policy.templates
-        return plain and (policy.selector, policy.direction) in self._ours
+        return policy.is_plain and (policy.selector, policy.direction) in self._ours
 
     def _policies(self) -> list[Policy]:
         return parse_policies(self._read("policy", "show"))
@@ -146,21 +215,19 @@ class Ipsec:
         return self._runner.run(["ip", "xfrm", *words], check=False).stdout
 
 
-def own_selectors(settings: Settings) -> list[tuple[str, str]]:
-    """Return whom SSH is let through for, as selectors and directions."""
+def selectors(end: End) -> list[tuple[str, str]]:
+    """Return which packets are let through, as selectors and directions."""
     found = []
-    for version in (4, 6):
-        if not settings.admits(version):
-            continue
-        anybody = ANY[version]
-        networks = [str(ipaddress.ip_network(each, strict=False)) for each in settings.networks(version)]
-        for network, port in itertools.product(networks or [anybody], settings.ports):
-            found.append((f"src {network} dst {anybody} proto tcp dport {port}", "in"))
-            found.append((f"src {anybody} dst {network} proto tcp sport {port}", "out"))
-        if version == 6:
-            found += [
-                (f"src {anybody} dst {anybody} proto ipv6-icmp type {kind}", direction)
-                for kind in NEIGHBOUR_TYPES
-                for direction in ("in", "out")
-            ]
+    own = str(ipaddress.ip_network(end.address))
+    for network, port in itertools.product(end.networks or [ANY[end.version]], end.ports):
+        theirs = str(ipaddress.ip_network(network, strict=False))
+        found.append((f"src {theirs} dst {own} proto tcp dport {port}", "in"))
+        found.append((f"src {own} dst {theirs} proto tcp sport {port}", "out"))
+    if end.version == 6:
+        anybody = ANY[6]
+        found += [
+            (f"src {anybody} dst {anybody} proto ipv6-icmp type {kind}", direction)
+            for kind in NEIGHBOUR_TYPES
+            for direction in ("in", "out")
+        ]
     return found

@@ -31,7 +31,7 @@ SYSCTLS = {
     "ipv4": ("rp_filter", "arp_ignore", "arp_filter", "drop_gratuitous_arp"),
     "ipv6": ("disable_ipv6", "accept_ra", "hop_limit"),
 }
-HOST_SYSCTLS = ("ip_default_ttl", "tcp_rmem", "tcp_wmem")  # of all devices, and of IPv6 as well where it is TCP's
+HOST_SYSCTLS = ("ipv4/ip_default_ttl", "ipv4/tcp_rmem", "ipv4/tcp_wmem")  # TCP's are those of IPv6 as well
 TAKES_PACKETS = ("macvlan", "macvtap", "ipvlan", "ipvtap")  # kinds of links
 # What the kernel adds to a route for us to see, and does not take back.
 PASSING = re.compile(r" (linkdown|dead|expires \d+sec|error -?\d+|offload|trap|rt_offload|rt_trap)\b")
@@ -60,7 +60,7 @@ class Network:
         return {
             "upper": [line for each in links for line in upper_lines(each, devices)],
             "link": [line for each in links if each.get("ifname") in devices for line in link_lines(each)],
-            "sysctl": [*self._host_sysctls(), *(line for name in ("all", *devices) for line in self._sysctls(name))],
+            "sysctl": self._sysctls(devices),
             "address": address_lines(addresses, devices),
             "linklocal": address_lines(beside, devices),
             "route4": self._lines("ip", "-4", "route", "show", "table", "all"),
@@ -229,18 +229,18 @@ class Network:
         lines = (LOCAL_METRIC.sub(r"\1", line) for line in lines)
         return [line for line in lines if line and f"dev {OWN_LINK}" not in line and not line.startswith("fe80::/")]
 
-    def _sysctls(self, device: str) -> list[str]:
-        found = []
-        for family, names in SYSCTLS.items():
-            for name in names:
-                path = self._proc / family / "conf" / device / name
-                if path.exists():
-                    found.append(f"net/{family}/conf/{device}/{name}={path.read_text(encoding='ascii').strip()}")
-        return found
-
-    def _host_sysctls(self) -> list[str]:
-        values = {name: read_text(self._proc / "ipv4" / name) for name in HOST_SYSCTLS}
-        return [f"net/ipv4/{name}={' '.join(value.split())}" for name, value in values.items() if value]
+    def _sysctls(self, devices: t.Iterable[str]) -> list[str]:
+        names = [
+            *HOST_SYSCTLS,
+            *(
+                f"{family}/conf/{device}/{name}"
+                for device in ("all", *devices)
+                for family, each in SYSCTLS.items()
+                for name in each
+            ),
+        ]
+        values = {name: read_text(self._proc / name) for name in names}
+        return [f"net/{name}={' '.join(value.split())}" for name, value in values.items() if value]
 
     def _qdiscs(self, device: str) -> list[str]:
         shown = self._lines("tc", "qdisc", "show", "dev", device)

@@ -29,7 +29,7 @@ PUBLISH_SECONDS = 10.0
 class Event:
     """One thing that was found or done.
 
-    :arg subject: What it is about: firewall, network, port, daemon, login, boot, guard.
+    :arg subject: What it is about: firewall, network, port, daemon, login, files, boot, guard.
     :arg kind: ``found``, ``healed`` or ``failed``.
     :arg at: Seconds since the epoch.
     """

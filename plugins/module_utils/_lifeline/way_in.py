@@ -16,7 +16,7 @@ import typing as t
 
 from ansible_collections.phoenix.webstack.plugins.module_utils._errors import WebstackError
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline import probe, report, wire
-from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.ipsec import Ipsec
+from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.ipsec import End, Ipsec
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.memory import CONTESTED_SECONDS, FOR_A_WHILE
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.network import Network, devices, known_hardware
 from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.network_reflex import NetworkReflex
@@ -27,6 +27,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.network import State
     from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import Settings
 
+MENDED_SECONDS = 2.0  # for what was mended to show
 FIRST_WAIT = 0.2  # seconds for an answer that takes less than a thousandth
 
 
@@ -45,7 +46,7 @@ class WayIn:
         self._voice = voice
         self._memory = memory
         self._contest = contest
-        self._ipsec = Ipsec(runner=runner, settings=settings)
+        self._ipsec = Ipsec(runner=runner)
         self._network = Network(runner=runner)
         self._reflex = NetworkReflex(runner=runner, good=lambda: memory.network)
         self._probe: probe.Probe | None = None
@@ -57,7 +58,7 @@ class WayIn:
 
     def look(self) -> State:
         """Return what the network is like now."""
-        return self._network.look()
+        return {**self._network.look(), "policy": self._ipsec.look()}
 
     def begin(self) -> None:
         """Bring devices back that are gone, and lay the probe's way in."""
@@ -65,11 +66,13 @@ class WayIn:
         if any(name not in devices() for name in known_hardware(self._memory.network)):
             self.mend_network()
         self._lay(self._memory.network or self.look())
+        self._ipsec.adopt(self._ends(self.ways))
 
     def release(self) -> None:
         """Take out of the kernel what was put there."""
-        self._ipsec.release()
-        self._new_probe(self._memory.network or self.look()).tear_down()
+        left = self._new_probe(self._memory.network or self.look())
+        self._ipsec.release(self._ends(left.ways))
+        left.tear_down()
 
     def try_once(self, ask: t.Callable[[], str]) -> str:
         """Ask something by the way in that another process keeps, or by one for this occasion."""
@@ -174,6 +177,16 @@ class WayIn:
             self._lay(network)
             self._voice.tell("network", "found", f"the address {lost[0].address} was replaced", priority=report.NOTICE)
 
+    def settle_ipsec(self) -> None:
+        """Take SSH back behind policies by which it comes through now: encrypted it would not come ahead of them."""
+        ends, good = self._ends(self.ways), self._memory.network.get("policy", [])
+        if not self._ipsec.is_needed(ends, good=good):
+            self._ipsec.release(ends)
+
+    def _ends(self, ways: t.Iterable[probe.Way]) -> list[End]:
+        networks, ports = self._settings.networks, self._settings.ports
+        return [End(way.version, way.address, tuple(networks(way.version)), ports) for way in ways]
+
     # -- the rungs of the ladder; each tells whether it changed anything
 
     def mend_ingress(self) -> bool:
@@ -192,8 +205,13 @@ class WayIn:
         return taken
 
     def mend_ipsec(self) -> bool:
-        """Let SSH through ahead of policies that let nothing through."""
-        return self._tell_ran(self._ipsec.let_ssh_through())
+        """Let SSH through ahead of policies that let nothing through, unless that does not help."""
+        ends, good = self._ends(self.ways), self._memory.network.get("policy", [])
+        ran = self._ipsec.let_ssh_through(ends, good=good)
+        if ran and self.closed(patience=MENDED_SECONDS):
+            self._ipsec.release(ends)
+            return False
+        return self._tell_ran(ran)
 
     def mend_network(self) -> bool:
         """Go back to the network in which a login last worked."""

@@ -169,9 +169,10 @@ def test_what_cannot_be_put_back_does_not_keep_the_rest_so(world: World) -> None
     forbid_logins(world)
     tried: list[str] = []
     runner = t.cast("t.Any", types.SimpleNamespace(run=lambda argv, **_options: tried.append(argv[0])))
-    world.store.restore(world.store.differences(world.store.scan(world.tracked)), runner=runner)
+    restored, stuck = world.store.restore(world.store.differences(world.store.scan(world.tracked)), runner=runner)
     assert tried == ["chattr", "chattr"]
-    assert world.store.stuck == [f"{world.keys}: Operation not permitted"]
+    assert stuck == [f"{world.keys}: Operation not permitted"]
+    assert restored == [str(world.home.parent / "nologin")]
     assert not (world.home.parent / "nologin").exists()
 
 
