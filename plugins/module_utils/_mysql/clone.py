@@ -20,8 +20,9 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._errors import We
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import files, scratch
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.session import Session, literal
 
-# This part of the files is copied while writers go on: the rest has to take longer than it does to hold them.
-_MOST = 0.95
+# This part of the files is copied while writers go on. Where the rest takes less time than it does to hold them, or
+# than the server needs to say how far it is (a second), they are held too late: it is tried again with a larger rest.
+_PARTS = (0.9, 0.5, 0.0)
 _POLL_SECONDS = 0.02
 _PROGRESS = (
     "SELECT STAGE, progress.STATE, DATA, ESTIMATE FROM performance_schema.clone_progress progress"
@@ -37,42 +38,68 @@ class Stage(t.NamedTuple):
     total: int
 
 
-def clone(*, place: Path, cloner: Session, watcher: Session, hold: t.Callable[[], None]) -> None:
-    """Clone the server, and hold its writers as late as can be.
+def clone(
+    *, place: Path, cloner: Session, watcher: Session, hold: t.Callable[[], None], release: t.Callable[[], None]
+) -> None:
+    """Clone the server, and hold its writers as late as can be; they are held when this returns.
 
     :arg place: The directory that MySQL makes.
     :arg watcher: Another session, on which nothing but this goes on.
-    :arg hold: Holds all writers until the caller lets them go on; called once.
+    :arg hold: Holds all writers.
+    :arg release: Lets them go on.
     """
     install(session=cloner)
-    statement = f"CLONE LOCAL DATA DIRECTORY = {literal(str(place))}"
+    for part in _PARTS:
+        if _clone_once(place=place, cloner=cloner, watcher=watcher, hold=hold, release=release, part=part):
+            return
+        shutil.rmtree(place)
+
+
+def _clone_once(
+    *,
+    place: Path,
+    cloner: Session,
+    watcher: Session,
+    hold: t.Callable[[], None],
+    release: t.Callable[[], None],
+    part: float,
+) -> bool:
+    """Clone, and hold writers when this part of the files is copied; tell whether that was early enough."""
     number = int(cloner.rows("SELECT CONNECTION_ID()")[0][0])
+    held = part == 0.0
+    if held:
+        hold()
     with concurrent.futures.ThreadPoolExecutor(max_workers=1) as pool:
-        job = pool.submit(cloner.execute, statement)
+        job = pool.submit(cloner.execute, f"CLONE LOCAL DATA DIRECTORY = {literal(str(place))}")
         try:
-            while not job.done() and not is_near_its_end(_stages(watcher, number)):
+            while not held and not job.done() and not has_copied(_stages(watcher, number), part=part):
                 time.sleep(_POLL_SECONDS)
-            hold()
-            in_time = not job.done() and is_before_its_moment(_stages(watcher, number))
+            if not held and not job.done():
+                hold()
+                held = is_before_its_moment(_stages(watcher, number))
+                if not held:
+                    release()
+            job.result()
         except BaseException:
             with contextlib.suppress(WebstackError):  # it has ended by itself
                 watcher.execute(f"KILL QUERY {number}")
+            release()
             raise
-        job.result()
-    if not in_time:  # it ended before writers were held: they are now
-        shutil.rmtree(place)
-        cloner.execute(statement)
+    return held
 
 
-def is_near_its_end(stages: t.Mapping[str, Stage]) -> bool:
-    """Tell whether most of the files are copied."""
+def has_copied(stages: t.Mapping[str, Stage], *, part: float) -> bool:
+    """Tell whether this part of the files is copied."""
     copy = stages.get("FILE COPY", Stage("Not Started", 0, 0))
-    return copy.state == "Completed" or (copy.total > 0 and copy.done >= _MOST * copy.total)
+    return copy.state == "Completed" or (copy.total > 0 and copy.done >= part * copy.total)
 
 
 def is_before_its_moment(stages: t.Mapping[str, Stage]) -> bool:
-    """Tell whether the log that a clone copies last is not cut off yet."""
-    return "REDO COPY" in stages and stages["REDO COPY"].state == "Not Started"
+    """Tell whether the log that a clone copies last is not cut off yet.
+
+    That is done before the server calls its copy begun, and after it has begun with the pages.
+    """
+    return "PAGE COPY" in stages and stages["PAGE COPY"].state == "Not Started"
 
 
 def _stages(session: Session, number: int) -> dict[str, Stage]:

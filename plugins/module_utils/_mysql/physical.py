@@ -10,6 +10,7 @@ checksums are taken from a snapshot of that very moment.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 import time
@@ -141,11 +142,15 @@ class PhysicalDump(dump.Dump):
     def _copy_mysql(self, *, partial: Path) -> Copied:
         moment: dict[str, t.Any] = {}
         with clone.directory(session=self._locker, name=partial.name.split(".")[0]) as place:
-            cloner, watcher = self._connect(), self._connect()
-            clone.clone(place=place, cloner=cloner, watcher=watcher, hold=lambda: moment.update(self._hold()))
+            with contextlib.closing(self._connect()) as cloner, contextlib.closing(self._connect()) as watcher:
+                clone.clone(
+                    place=place,
+                    cloner=cloner,
+                    watcher=watcher,
+                    hold=lambda: moment.update(self._hold()),
+                    release=lambda: self._locker.execute("UNLOCK TABLES"),
+                )
             held = self._release()
-            cloner.close()
-            watcher.close()
             argv = ["tar", "--create", "--file=-", f"--directory={place}", "."]
             entry = self._stream(argv=argv, partial=partial).finish(database="all of the server")
         return Copied(moment=moment, held=held, entry=entry)

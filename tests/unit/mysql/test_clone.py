@@ -11,71 +11,83 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._errors import We
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql import clone
 from ansible_collections.phoenix.webstack.plugins.module_utils._mysql.clone import Stage
 
-COPYING = [("FILE COPY", "In Progress", 50, 100), ("REDO COPY", "Not Started", 0, 0)]
-NEARLY = [("FILE COPY", "In Progress", 96, 100), ("REDO COPY", "Not Started", 0, 0)]
-AT_ITS_MOMENT = [("FILE COPY", "Completed", 100, 100), ("REDO COPY", "In Progress", 0, 10)]
+COPYING = [("FILE COPY", "In Progress", 49, 100), ("PAGE COPY", "Not Started", 0, 0)]
+NEARLY = [("FILE COPY", "In Progress", 91, 100), ("PAGE COPY", "Not Started", 0, 0)]
+TOO_LATE = [("FILE COPY", "Completed", 100, 100), ("PAGE COPY", "In Progress", 0, 10)]
 
 
 class Server:
-    """A server that clones: both sessions are this object."""
+    """A server that clones: both sessions are this object.
 
-    def __init__(self, place: Path, shown: t.Sequence[list[tuple[str, str, int, int]]]) -> None:
-        self.place, self.shown = place, list(shown)
-        self.held, self.begun = threading.Event(), threading.Event()
+    :arg shown: How far it says that it is, each time it is asked; each clone ends with the last of its list.
+    """
+
+    def __init__(self, place: Path, *shown: t.Sequence[list[tuple[str, str, int, int]]]) -> None:
+        self.place, self.shown = place, [list(each) for each in shown]
+        self.held, self.begun, self.ended = threading.Event(), threading.Event(), threading.Event()
         self.events: list[str] = []
         self.problem = ""
 
     def rows(self, statement: str) -> list[t.Any]:
-        if "clone_progress" in statement:
-            assert "PID = 42" in statement
-            assert self.begun.wait(10)
-            return self.shown.pop(0) if len(self.shown) > 1 else self.shown[0]
-        return [(42,)] if "CONNECTION_ID" in statement else [(1,)]
+        if "clone_progress" not in statement:
+            return [(42,)] if "CONNECTION_ID" in statement else [(1,)]
+        assert "PID = 42" in statement
+        assert self.begun.wait(10)
+        answers = self.shown[0]
+        answer = answers.pop(0)
+        if not answers:
+            self.shown.pop(0)
+            self.begun.clear()
+            self.ended.set()
+        return answer
 
     def execute(self, statement: str) -> None:
         if statement.startswith("KILL"):
             self.events.append(statement)
-            self.held.set()
+            self.ended.set()
             return
         self.place.mkdir()
-        self.events.append("cloned under the lock" if self.held.is_set() else "cloned")
+        self.events.append("cloned")
         self.begun.set()
-        assert self.held.wait(10)
+        assert self.held.is_set() or self.ended.wait(10)
+        self.ended.clear()
         if self.problem:
             raise WebstackError(self.problem)
 
     def hold(self) -> None:
+        if not self.shown:  # nobody is asked any more
+            self.held.set()
         self.events.append("held")
-        self.held.set()
+
+    def release(self) -> None:
+        self.events.append("released")
 
 
 def run(server: Server) -> list[str]:
     session = t.cast("t.Any", server)
-    clone.clone(place=server.place, cloner=session, watcher=session, hold=server.hold)
+    clone.clone(place=server.place, cloner=session, watcher=session, hold=server.hold, release=server.release)
     return server.events
 
 
 def test_writers_are_held_when_most_of_the_files_are_copied(tmp_path: Path) -> None:
-    server = Server(tmp_path / "data", [[], COPYING, COPYING, NEARLY])
-    server.hold = lambda: server.events.append("held")  # type: ignore[method-assign]
-
-    def rows(statement: str) -> list[t.Any]:
-        found = Server.rows(server, statement)
-        if server.events[-1:] == ["held"] and "clone_progress" in statement:
-            server.held.set()  # it goes on to its end only once it was asked
-        return found
-
-    server.rows = rows  # type: ignore[method-assign]
+    server = Server(tmp_path / "data", [[], COPYING, COPYING, NEARLY, NEARLY])
     assert run(server) == ["cloned", "held"]
-    assert server.shown == [NEARLY]
+    assert server.shown == []
+    assert server.place.is_dir()
 
 
-def test_a_clone_that_was_faster_is_made_again_under_the_lock(tmp_path: Path) -> None:
-    assert run(Server(tmp_path / "data", [NEARLY, AT_ITS_MOMENT])) == ["cloned", "held", "cloned under the lock"]
+def test_a_clone_that_was_faster_is_made_again_with_a_larger_rest(tmp_path: Path) -> None:
+    server = Server(tmp_path / "data", [NEARLY, TOO_LATE], [[("FILE COPY", "In Progress", 50, 100)], COPYING])
+    assert run(server) == ["cloned", "held", "released", "cloned", "held"]
+
+
+def test_a_short_clone_is_made_under_the_lock_at_last(tmp_path: Path) -> None:
+    server = Server(tmp_path / "data", [NEARLY, TOO_LATE], [TOO_LATE, TOO_LATE])
+    assert run(server) == ["cloned", "held", "released"] * 2 + ["held", "cloned"]
 
 
 def test_a_clone_is_ended_where_writers_cannot_be_held(tmp_path: Path) -> None:
-    server = Server(tmp_path / "data", [NEARLY])
+    server = Server(tmp_path / "data", [NEARLY, NEARLY])
     server.problem = "the query was interrupted"
 
     def hold() -> None:
@@ -84,14 +96,15 @@ def test_a_clone_is_ended_where_writers_cannot_be_held(tmp_path: Path) -> None:
     server.hold = hold  # type: ignore[method-assign]
     with pytest.raises(WebstackError, match="a long statement"):
         run(server)
-    assert server.events == ["cloned", "KILL QUERY 42"]
+    assert server.events == ["cloned", "KILL QUERY 42", "released"]
 
 
-def test_a_clone_that_fails_says_so(tmp_path: Path) -> None:
-    server = Server(tmp_path / "data", [NEARLY])
+def test_a_clone_that_fails_says_so_and_lets_writers_go_on(tmp_path: Path) -> None:
+    server = Server(tmp_path / "data", [NEARLY, NEARLY])
     server.problem = "no space left"
     with pytest.raises(WebstackError, match="no space left"):
         run(server)
+    assert server.events[-1] == "released"
 
 
 @pytest.mark.parametrize(
@@ -99,19 +112,19 @@ def test_a_clone_that_fails_says_so(tmp_path: Path) -> None:
     [
         (Stage("Not Started", 0, 0), False),
         (Stage("In Progress", 0, 0), False),
-        (Stage("In Progress", 94, 100), False),
-        (Stage("In Progress", 95, 100), True),
+        (Stage("In Progress", 89, 100), False),
+        (Stage("In Progress", 90, 100), True),
         (Stage("Completed", 100, 100), True),
     ],
 )
 def test_near_the_end(stage: Stage, near: bool) -> None:
-    assert clone.is_near_its_end({"FILE COPY": stage}) == near
-    assert not clone.is_near_its_end({})
+    assert clone.has_copied({"FILE COPY": stage}, part=0.9) == near
+    assert not clone.has_copied({}, part=0.9)
 
 
 def test_before_the_moment() -> None:
-    assert clone.is_before_its_moment({"REDO COPY": Stage("Not Started", 0, 0)})
-    assert not clone.is_before_its_moment({"REDO COPY": Stage("In Progress", 0, 0)})
+    assert clone.is_before_its_moment({"PAGE COPY": Stage("Not Started", 0, 0)})
+    assert not clone.is_before_its_moment({"PAGE COPY": Stage("In Progress", 0, 0)})
     assert not clone.is_before_its_moment({})
 
 
