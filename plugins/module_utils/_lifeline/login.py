@@ -285,6 +285,8 @@ class Logins:
         usable = [file for file in files if self._keys_in(file)]
         if not usable and settings.get("authorizedkeyscommand", "none") == "none":
             return f"no key in {', '.join(map(str, files)) or 'any file'}"
+        if usable and not any(self._may_read(known, file) for file in usable):
+            return f"may not read {usable[0]} as the user it is for"
         refused = refusal_of(
             {key for file in usable for key in parse_keys(read_bytes(file))}, settings, uid=known.pw_uid
         )
@@ -335,6 +337,12 @@ class Logins:
             if read_bytes(file) != read_bytes(inside / file.relative_to("/")):
                 return f"the server does not see {file}"
         return ""
+
+    def _may_read(self, account: pwd.struct_passwd, file: Path) -> bool:
+        """Tell whether an account may read a file of keys: sshd does so as that user."""
+        who = [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--init-groups"]
+        done = self._runner.run(["setpriv", *who, "test", "-r", str(file)], check=False)
+        return done.rc != 1 or bool(done.stderr)  # which is the word of `setpriv`, not of `test`
 
     def _keys_in(self, file: Path) -> bool:
         """Tell whether a file holds a key; ssh-keygen fails where one line of several is none."""

@@ -272,6 +272,26 @@ def test_a_login_may_take_some_times_as_long_as_usual(monkeypatch: pytest.Monkey
     assert client.allowed == pytest.approx([10.0, 2.0, 2.0, 4.0, 9.0, 18.0])
 
 
+@pytest.mark.parametrize(
+    ("rc", "stderr", "may"), [(0, "", True), (1, "", False), (1, "setpriv: initgroups failed", True), (127, "", True)]
+)
+def test_keys_that_sshd_may_not_read_as_their_user(rc: int, stderr: str, may: bool) -> None:
+    """Root reads them in a folder that lets nobody else in."""
+    ran: list[t.Sequence[str]] = []
+
+    def run(argv: t.Sequence[str], *, check: bool) -> CommandResult:
+        assert not check
+        ran.append(argv)
+        return CommandResult(argv=tuple(argv), rc=rc, stdout="", stderr=stderr)
+
+    logins = login.Logins(runner=t.cast("t.Any", types.SimpleNamespace(run=run)), accounts=("admin",), port=22)
+    account = t.cast("t.Any", types.SimpleNamespace(pw_uid=1000, pw_gid=1001))
+    assert logins._may_read(account, Path("/home/admin/.ssh/authorized_keys")) == may
+    assert ran == [
+        ["setpriv", "--reuid=1000", "--regid=1001", "--init-groups", "test", "-r", "/home/admin/.ssh/authorized_keys"]
+    ]
+
+
 def test_a_stopped_service_that_logins_wait_for_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     helper, other = (subprocess.Popen(["sleep", "60"]) for _each in range(2))
     units = {helper.pid: "systemd-logind.service", other.pid: "shop.service"}
