@@ -33,6 +33,8 @@ SETTINGS = (
     "/etc/nologin",
     "/run/nologin",
     "/etc/environment",
+    "/etc/motd",
+    "/etc/update-motd.d",
     "/etc/profile",
     "/etc/profile.d",
     "/etc/bash.bashrc",
