@@ -45,7 +45,7 @@ ALIAS = "host"
 ANCHOR = "anchor"
 PACKAGES = "ufw iptables nftables arptables fail2ban ipset netcat-openbsd python3-systemd"
 BOOT_TIMEOUT = 60.0
-ADDRESSES = 200
+ADDRESSES = admins.FIRST_SOURCE - labs.FIRST_ADDRESS  # the next ones are those of admins
 ADDRESS_IN_USE = "already allocated"  # in the words of podman's IPAM
 INJECTION_TIMEOUT = 90
 # The kernel's settings can be written, as on a real host; those that are not of the network stay as they are.
