@@ -147,9 +147,14 @@ class Ipsec:
         self._runner = runner
         self._ours: set[tuple[str, str]] = set()
 
-    def look(self) -> list[str]:
-        """Return the policies as lines, but for those that were put ahead."""
-        return sorted(str(each) for each in self._policies() if not self._is_own(each))
+    def look(self, *, good: t.Sequence[str]) -> list[str]:
+        """Return the policies as lines.
+
+        While SSH is ahead of them, a login proves nothing of those behind it: then they are what they were before.
+
+        :arg good: What this returned when a login last worked.
+        """
+        return list(good) if self._ours else sorted(map(str, self._policies()))
 
     def let_ssh_through(self, ends: t.Sequence[End], *, good: t.Collection[str]) -> list[str]:
         """Put SSH ahead of policies that let nothing through, and return the commands that it took.

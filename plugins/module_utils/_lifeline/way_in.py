@@ -58,7 +58,7 @@ class WayIn:
 
     def look(self) -> State:
         """Return what the network is like now."""
-        return {**self._network.look(), "policy": self._ipsec.look()}
+        return {**self._network.look(), "policy": self._ipsec.look(good=self._memory.network.get("policy", []))}
 
     def begin(self) -> None:
         """Bring devices back that are gone, and lay the probe's way in."""

@@ -99,8 +99,17 @@ def test_nothing_is_touched_where_it_would_not_help(host: Host) -> None:
 
 
 def test_a_policy_by_which_a_login_has_worked_stays_as_it_is() -> None:
-    good = Ipsec(runner=Host(ESP.format(priority=0))).look()
+    good = Ipsec(runner=Host(ESP.format(priority=0))).look(good=[])
     assert let_through(Host(ESP.format(priority=0)), good=good) == []
+
+
+def test_a_login_ahead_of_a_policy_proves_nothing_of_it() -> None:
+    host = Host(ESP.format(priority=7))
+    ipsec = Ipsec(runner=host)
+    assert ipsec.let_ssh_through([ADMIN], good=()) == AHEAD
+    host.policies += OWN
+    assert ipsec.look(good=["what was there before"]) == ["what was there before"]
+    assert ipsec.is_needed([ADMIN], good=["what was there before"])
 
 
 @pytest.mark.parametrize(
