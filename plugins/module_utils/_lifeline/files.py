@@ -244,17 +244,21 @@ class Store:
         return sorted(path for path in looked_at if self.good.get(path) != now.get(path))
 
     def contents(self, folder: str) -> dict[str, bytes]:
-        """Return the last good contents of the files below a folder, by path."""
+        """Return the last good contents of the files below a folder, by path, as far as they are not lost."""
+        below = (path for path in self.good if path.startswith(f"{folder}/"))
         return {
-            path: self._blob(entry.content).read_bytes()
-            for path, entry in self.good.items()
-            if entry.kind == FILE and entry.content and path.startswith(f"{folder}/")
+            path: content for path, content in ((path, self.content(path)) for path in below) if content is not None
         }
 
     def content(self, path: str) -> bytes | None:
-        """Return the last good content of a file; None for what is no file, or has none."""
+        """Return the last good content of a file; None for what is no file, or has none, or lost it."""
         good = self.good.get(path)
-        return self._blob(good.content).read_bytes() if good and good.kind == FILE and good.content else None
+        if not good or good.kind != FILE or not good.content:
+            return None
+        try:
+            return self._blob(good.content).read_bytes()
+        except FileNotFoundError:
+            return None
 
     def keep(self, now: Entries) -> None:
         """Take what is there now for good."""

@@ -141,6 +141,22 @@ def drop_in(*, ports: t.Sequence[int], keys_file: str, admin_cidrs: t.Sequence[s
     return "".join(f"{line}\n" for line in lines)
 
 
+def bare_settings(*, ports: t.Sequence[int], accounts: t.Sequence[str]) -> str:
+    """Return settings of sshd that need no others, and let nobody in but some accounts, by their keys."""
+    lines = [
+        *(f"Port {port}" for port in ports),
+        f"AllowUsers {' '.join(accounts)}",
+        f"AuthorizedKeysFile .ssh/authorized_keys .ssh/authorized_keys2 {OUR_KEYS}",
+        "PermitRootLogin prohibit-password",
+        "PasswordAuthentication no",
+        "KbdInteractiveAuthentication no",
+        "UsePAM yes",
+        "UseDNS no",
+        "Subsystem sftp internal-sftp",
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
 def key_files(settings: t.Mapping[str, str], *, account: str, home: str) -> list[Path]:
     """Return the files of an account's own keys, by sshd's effective settings."""
     patterns = [each for each in settings.get("authorizedkeysfile", "").split() if each not in (OUR_KEYS, "none")]

@@ -156,6 +156,14 @@ def test_another_process_may_keep_a_state(world: World, tmp_path: Path) -> None:
     assert world.changed() == []
 
 
+def test_contents_that_were_lost_are_left_out(world: World, tmp_path: Path) -> None:
+    assert world.store.contents(str(world.home)) == {str(world.keys): b"ssh-ed25519 AAAA admin\n"}
+    for blob in (tmp_path / "good" / "blobs").iterdir():
+        blob.unlink()
+    assert world.store.contents(str(world.home)) == {}
+    assert world.store.content(str(world.keys)) is None
+
+
 def test_what_cannot_be_put_back_does_not_keep_the_rest_so(world: World) -> None:
     open_keys(world)
     change = world.store._restore_one

@@ -361,6 +361,12 @@ def test_a_server_of_our_own_takes_the_place(stand_in: t.Any) -> None:
     assert daemon.STAND_IN_FLAG.exists()
 
 
+def test_where_no_settings_work_accounts_come_in_by_key_alone() -> None:
+    lines = login.bare_settings(ports=(22, 2222), accounts=("admin", "root")).splitlines()
+    assert lines[:3] == ["Port 22", "Port 2222", "AllowUsers admin root"]
+    assert {"PasswordAuthentication no", "KbdInteractiveAuthentication no"} <= set(lines)
+
+
 def test_a_restart_that_did_not_help_is_not_made_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     started: list[str] = []
