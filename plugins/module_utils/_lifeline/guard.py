@@ -323,7 +323,7 @@ class Guard:
         return done
 
     def _stand_in_bare(self) -> bool:
-        """Let the guarded accounts in by their keys alone: the server's settings are spoiled, and the good ones lost."""
+        """Let the guarded accounts in by their keys alone: the server's settings are spoiled, the good ones lost."""
         self._stand_in_until = time.monotonic() + CONTESTED_SECONDS
         bare = login.bare_settings(ports=self.settings.ports, accounts=self.settings.accounts)
         if not self._daemon.stand_in({"/etc/ssh/sshd_config": bare.encode()}):

@@ -36,6 +36,7 @@ class Round(guard.Guard):
         self._tracked: t.Any = None
         self._voice = report.Report(quiet=True)
         self._way_in: t.Any = types.SimpleNamespace(closed=dict)
+        self._logins: t.Any = types.SimpleNamespace(prepare=lambda: None)
         self.tried: list[str] = []
         self.kept: list[t.Any] = []
         self.calm = 99  # so many looks after it was mended it is changed again
