@@ -42,7 +42,6 @@ _SMALL = 16 * 1024 * 1024
 _SET_PIPE_SIZE = 1031
 _PIPE_SIZE = 4096
 _LOG_PIECE = 512
-_PACKING_NICENESS = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,13 +211,9 @@ class Stream:
         self._packers: list[subprocess.Popen[bytes]] = []
         self._client = self._start(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE if pause_at else self._log)
         try:
-            # A copy comes as fast as it is packed; of text there are several streams beside each other.
-            threads = [] if text else ["-T0"]
-            self._pack(["zstd", "-q", "-c", f"-{level}", *threads], source=None if text else self._client)
+            self._pack(["zstd", "-q", "-c", f"-{level}"], source=None if text else self._client)
             if recipients:
                 self._pack(encryption.encrypt_argv(recipients), source=self._packers[-1])
-            for packer in self._packers:  # the server itself goes first: it may be the last one that serves
-                os.setpriority(os.PRIO_PROCESS, packer.pid, max(_PACKING_NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
         except WebstackError:
             self.kill()
             raise

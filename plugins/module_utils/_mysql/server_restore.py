@@ -109,7 +109,6 @@ class ServerRestore:
         self._incoming = self._datadir.with_name(f"{self._datadir.name}.incoming")
         self._store = states.StateStore(directory=options.state_directory)
         self._progress = Progress(path=options.state_directory / restore.PROGRESS_FILE)
-        self._flushing: subprocess.Popen[bytes] | None = None
 
     def run(self) -> dict[str, dict[str, t.Any]]:
         """Unpack, prove and swap, or leave the server as it was.
@@ -166,8 +165,6 @@ class ServerRestore:
             code = zstd.wait()
         if done.returncode or code:
             raise WebstackError(f"The copy could not be unpacked: {done.stderr.strip()[-300:] or f'exit code {code}'}.")
-        # Most of it is on its way to the disk while the rest goes on, and the end has little to wait for.
-        self._flushing = subprocess.Popen(self._flush_argv())
 
     def _prepare(self) -> None:
         """Let the copy's own redo log bring its files to one moment (MySQL does that when it starts)."""
@@ -204,12 +201,7 @@ class ServerRestore:
                 f"The copy is not what the dump's manifest says: {'; '.join(found[:10])}.",
                 differences=found,
             )
-        if self._flushing:
-            self._flushing.wait()
-        subprocess.run(self._flush_argv(), check=True)
-
-    def _flush_argv(self) -> list[str]:
-        return ["sync", "--file-system", str(self._incoming)]
+        subprocess.run(["sync", "--file-system", str(self._incoming)], check=True)
 
     def _swap(self) -> Path | None:
         """Put the copy in the place of the live data directory."""
