@@ -137,7 +137,7 @@ def parse_keys(shown: str) -> set[tuple[str, str, str]]:
     """Read protocol, id and mode of each security association that `ip xfrm state show` shows."""
     # One without a number is no key yet: it was asked for.
     found = re.findall(r"^\s+proto (\w+) spi (?!0x0+\b)\S+ reqid (\d+)\S* mode (\w+)", shown, flags=re.MULTILINE)
-    return {(protocol, number, mode) for protocol, number, mode in found}
+    return set(found)
 
 
 class Ipsec:
