@@ -245,10 +245,8 @@ class Store:
 
     def contents(self, folder: str) -> dict[str, bytes]:
         """Return the last good contents of the files below a folder, by path, as far as they are not lost."""
-        below = (path for path in self.good if path.startswith(f"{folder}/"))
-        return {
-            path: content for path, content in ((path, self.content(path)) for path in below) if content is not None
-        }
+        found = {path: self.content(path) for path in self.good if path.startswith(f"{folder}/")}
+        return {path: content for path, content in found.items() if content is not None}
 
     def content(self, path: str) -> bytes | None:
         """Return the last good content of a file; None for what is no file, or has none, or lost it."""

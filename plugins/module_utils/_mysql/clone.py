@@ -127,6 +127,7 @@ def directory(*, session: Session, name: str) -> t.Iterator[Path]:
     try:
         yield place / "data"
     finally:
+        # What cannot be removed must not hide why a clone failed.
         shutil.rmtree(place, ignore_errors=True)
 
 
