@@ -167,7 +167,7 @@ class Ipsec:
         if not strange and not self._blocks_by_default():
             return []
         wanted = [each for end in ends for each in selectors(end)]
-        there = {(each.selector, each.direction) for each in policies if each.is_plain}
+        there = plain(policies)
         self._ours.update(wanted)
         argvs = [each.demoted() for each in strange if each.is_first]
         argvs += [
@@ -181,8 +181,7 @@ class Ipsec:
 
     def adopt(self, ends: t.Sequence[End]) -> None:
         """Take what an earlier process has put ahead for one's own."""
-        there = {(each.selector, each.direction) for each in self._policies() if each.is_plain}
-        self._ours = {each for end in ends for each in selectors(end) if each in there}
+        self._ours = plain(self._policies()) & {each for end in ends for each in selectors(end)}
 
     def is_needed(self, ends: t.Sequence[End], *, good: t.Collection[str]) -> bool:
         """Tell whether anything lets nothing through; nothing is looked at where nothing was put ahead."""
@@ -193,10 +192,8 @@ class Ipsec:
     def release(self, ends: t.Sequence[End]) -> None:
         """Take back what was put ahead, by an earlier process as well."""
         self.adopt(ends)
-        for each in self._policies():
-            if self._is_own(each):
-                argv = ["ip", "xfrm", "policy", "delete", *each.selector.split(), "dir", each.direction]
-                self._runner.run(argv, check=False)
+        for selector, direction in sorted(self._ours):
+            self._runner.run(["ip", "xfrm", "policy", "delete", *selector.split(), "dir", direction], check=False)
         self._ours.clear()
 
     def _strange(self, policies: t.Iterable[Policy], ends: t.Sequence[End], good: t.Collection[str]) -> list[Policy]:
@@ -218,6 +215,11 @@ class Ipsec:
 
     def _read(self, *words: str) -> str:
         return self._runner.run(["ip", "xfrm", *words], check=False).stdout
+
+
+def plain(policies: t.Iterable[Policy]) -> set[tuple[str, str]]:
+    """Return selectors and directions of those that let packets through ahead of all others."""
+    return {(each.selector, each.direction) for each in policies if each.is_plain}
 
 
 def selectors(end: End) -> list[tuple[str, str]]:
