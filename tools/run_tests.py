@@ -4,9 +4,10 @@
 
 Everything runs when no part is named. The jobs share a queue, so that each of the
 machine's cores has something to do: what answers first comes first, then the longest.
-Each job writes a log to .cache/log; that of a failed one is shown. The last line counts
-results: a lint check and a molecule scenario are one each, the tests of the other
-parts are read from their JUnit files.
+Each job writes a log to .cache/log; the end of a failed one's is shown at once, and what
+tells of its failure again after the table. The last line counts results: a lint check
+and a molecule scenario are one each, the tests of the other parts are read from their
+JUnit files.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ SANITY_RESULTS = CACHE / "sanity/ansible_collections/phoenix/webstack/tests/outp
 DURATIONS = CACHE / "durations.json"
 VENV = ROOT / ".venv" / "bin"
 PARTS = ("lint", "unit", "page", "sanity", "e2e", "molecule")
-TAIL = 60  # lines of a failed job's log that are shown
+TAIL = 60  # lines of a failed job's log that are shown when it ends
+TELLING = re.compile(r"\b(fatal|failed|error)\b|^E {3}|^ended after ", re.IGNORECASE)
+COUNTED = re.compile(r"\bok=\d+ +changed=\d+")  # Ansible's recap: it says `failed=0` of every host
 
 
 @dataclass(frozen=True)
@@ -238,6 +241,19 @@ class Runner:
                 print(f"    (all of it: {outcome.job.log.relative_to(ROOT)})", flush=True)
 
 
+def telling_lines(log: str, most: int = 8) -> list[str]:
+    """Return the last lines of a log that speak of a failure, each below the Ansible task it is of."""
+    told: list[str] = []
+    task = ""
+    for line in log.splitlines():
+        if line.startswith("TASK ["):
+            task = line
+        elif TELLING.search(line) and not COUNTED.search(line):
+            told += [task, line] if task else [line]
+            task = ""
+    return [line[:400] for line in told[-most:]]
+
+
 def end_group(process: subprocess.Popen[bytes]) -> None:
     """End a process and its children, politely first."""
     with suppress(ProcessLookupError):
@@ -310,6 +326,10 @@ def summarise(outcomes: Sequence[Outcome], seconds: float) -> int:
     failed = sum(outcome.failed for outcome in outcomes)
     skipped = sum(outcome.skipped for outcome in outcomes)
     print(f"{'together':{width}}  {passed:6}  {failed:6}  {skipped:7}  {seconds:7.0f}\n")
+    # Once more, as of a long run often only the end is kept.
+    for item in outcomes:
+        if item.failed:
+            print(f"{item.job.title}:", *telling_lines(item.job.log.read_text(errors="replace")), "", sep="\n    ")
     print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""), flush=True)
     return 1 if failed else 0
 

@@ -53,3 +53,27 @@ def test_only_skipped_cases_prove_nothing(tmp_path: Path) -> None:
 def test_a_job_without_result_file_counts_by_its_exit_code(code: int | None, expected: tuple[int, int]) -> None:
     outcome = run_tests.count(run_tests.Job("lint", "ruff", ("ruff",)), code)
     assert (outcome.passed, outcome.failed) == expected
+
+
+def test_a_failure_is_told_with_its_task() -> None:
+    log = """\
+TASK [Install it] **********
+ok: [web-01]
+TASK [Start it] ************
+[ERROR]: Task failed: Module failed: no such unit
+fatal: [web-01]: FAILED! => {"msg": "no such unit"}
+PLAY RECAP *****************
+web-01 : ok=1    changed=0    unreachable=0    failed=1
+TASK [Take it away] ********
+ok: [web-01]
+"""
+    assert run_tests.telling_lines(log) == [
+        "TASK [Start it] ************",
+        "[ERROR]: Task failed: Module failed: no such unit",
+        'fatal: [web-01]: FAILED! => {"msg": "no such unit"}',
+    ]
+
+
+def test_a_failed_test_is_told_with_its_reason() -> None:
+    log = "tests/unit/test_a.py .F\n>   assert 1 == 2\nE   assert 1 == 2\nFAILED tests/unit/test_a.py::test_b\n"
+    assert run_tests.telling_lines(log) == ["E   assert 1 == 2", "FAILED tests/unit/test_a.py::test_b"]
