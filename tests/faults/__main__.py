@@ -7,8 +7,8 @@
 SSH is open while new logins succeed in every view: over IPv4 and IPv6, from the host's own network and from behind
 its default gateway, as root and as the admin with sudo. A fault is `prevented` when no view was ever locked after
 it, `healed` when all of them work again and go on working, and else `open`. Silence counts after a second attempt, so
-that a drop of less than about four seconds may pass as prevented. After a restart of the host the clock starts when
-it has booted.
+that a drop of less than about four seconds may pass as prevented. Healing has taken until the last login was begun of
+the first look in which all work. After a restart of the host the clock starts when it has booted.
 
 Each result is written to .cache/faults as soon as it is there. A run that was cut off, or given so many --minutes, goes
 on with `make faults ARGS=--resume`, which leaves out what is known of the same guard and the same fault; the closing

@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import subprocess
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +37,7 @@ FIRST_SOURCE = 200  # behind all addresses of hosts
 # So many that an address which failed to log in is not needed again before sshd has forgiven it.
 SOURCES = 32
 BANNER_TIMEOUT = 2.0
-LOGIN_TIMEOUT = 10.0
+LOGIN_TIMEOUT = 5.0  # a connection from the time of a lockout may hang for ever
 
 Asked = TypeVar("Asked")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -132,6 +133,7 @@ class Admins:
     known_hosts: Path
     alias: str  # the host's name in known_hosts
     one_source: bool = False
+    asked_at: float = 0.0  # when the latest of the attempts was begun, by the monotonic clock
     _turns: dict[str, Iterator[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -183,6 +185,7 @@ class Admins:
 
     def greet(self, route: Route) -> str:
         """Return why sshd does not greet over a route; nothing when it does."""
+        self.asked_at = time.monotonic()
         try:
             with socket.create_connection(
                 (self.addresses[route.version], 22), timeout=BANNER_TIMEOUT, source_address=(self.source(route), 0)
@@ -193,6 +196,7 @@ class Admins:
 
     def log_in(self, view: View) -> str:
         """Return why a login over a view does not work; nothing when it does."""
+        self.asked_at = time.monotonic()
         proof = uuid.uuid4().hex
         argv = [*self.ssh_argv(view.route, view.account, self.private_key), f"echo {proof}"]
         try:

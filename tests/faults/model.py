@@ -51,7 +51,10 @@ class Fault:
 
 @dataclass(frozen=True)
 class Sample:
-    """One look through every view: seconds since the injection (or the boot after it), and what failed why."""
+    """One look through every view: seconds since the injection (or the boot after it), and what failed why.
+
+    :arg at: When it was begun, or for one without failures, when the last of its logins was.
+    """
 
     at: float
     failed: dict[str, str] = field(default_factory=dict)
