@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import os
 import subprocess
 import threading
@@ -152,12 +153,15 @@ class Host:
             time.sleep(0.3)
         return state
 
-    def journal(self) -> list[str]:
-        """Return the last lines that the guard wrote."""
-        argv = ["journalctl", "--unit", GUARD, "--output", "cat", "--lines", "80", "--no-pager"]
+    def journal(self, *, since: float) -> list[str]:
+        """Return the last lines that the guard wrote, with seconds from a moment of the epoch."""
+        # Servers that the guard starts by hand, and those of trial logins, write as the same unit.
+        who = ["--unit", GUARD, "--identifier", GUARD, "--identifier", "systemd"]
+        argv = ["journalctl", *who, "--output", "json", "--lines", "80", "--no-pager"]
         written = self.lab.podman.attempt("exec", self.lab.container(self.name), *argv).stdout
-        # The servers that it tries logins on write there, too.
-        return [line for line in written.decode(errors="replace").splitlines() if not line.startswith("pam_")]
+        entries = [json.loads(line) for line in written.splitlines()]
+        lines = [(int(each["__REALTIME_TIMESTAMP"]) / 1e6 - since, str(each.get("MESSAGE", ""))) for each in entries]
+        return [f"{at:+7.1f} s  {message}" for at, message in lines]
 
     def remove(self) -> None:
         """Take the host off."""

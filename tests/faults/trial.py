@@ -51,6 +51,7 @@ class Trial:
         if self.fault.setup or self.workshop.guarded:
             self.await_open(admins)
 
+        injected = time.time()
         printed = host.type(self.fault.inject, environment)
         admins.burst(self.fault.burst)
         admins.fail_to_log_in(self.fault.bad_logins, self.workshop.stranger)
@@ -58,7 +59,7 @@ class Trial:
             host.reboot()
         samples = self._watch(admins)
         verdict = judge(samples)
-        journal = host.journal() if self.workshop.guarded and verdict.kind != "prevented" else []
+        journal = host.journal(since=injected) if self.workshop.guarded and verdict.kind != "prevented" else []
         return Result(self.fault, self.suite, verdict, samples, printed, journal)
 
     def await_open(self, admins: Admins) -> None:

@@ -88,7 +88,12 @@ class Guard:
         self._runner = HostRunner()
         self._firewall = Firewall(runner=self._runner, settings=settings)
         self._daemon = Daemon(runner=self._runner, settings=settings)
-        self._logins = Logins(runner=self._runner, accounts=settings.accounts, port=settings.ports[0])
+        self._logins = Logins(
+            runner=self._runner,
+            accounts=settings.accounts,
+            port=settings.ports[0],
+            is_open=lambda: not self._way_in.closed(),
+        )
         self._store = Store()
         self._own_store = Store(folder=paths.STATE / "own", strict=False)
         self._own = tracked.find_own(known=self._own_store.good)
@@ -428,7 +433,7 @@ class Guard:
             self._reopen(closed)
         # The real server may still run with what was there before, or have been started in between.
         online = "" if problem else self._online_problem(one=not changed and not self._voice.hindrances)
-        if online:
+        if online and not self._way_in.closed():  # else it is the way in that somebody closed meanwhile
             self._restore_files(online)
             self._start(f"a login failed: {online}", restart=True)
             seen = self._look()

@@ -199,12 +199,18 @@ def read_bytes(file: Path) -> bytes:
 
 
 class Logins:
-    """Logins to the guarded accounts of this host."""
+    """Logins to the guarded accounts of this host.
 
-    def __init__(self, *, runner: CommandRunner, accounts: t.Sequence[str], port: int) -> None:
+    :arg is_open: Tells whether new connections get an answer: where they do not, no login is worth a long wait.
+    """
+
+    def __init__(
+        self, *, runner: CommandRunner, accounts: t.Sequence[str], port: int, is_open: t.Callable[[], bool]
+    ) -> None:
         self._runner = runner
         self._accounts = accounts
         self._port = port
+        self._is_open = is_open
         self._usual: float | None = None  # seconds that a login takes on this host
 
     def problem(self, account: str) -> str:
@@ -282,7 +288,7 @@ class Logins:
         patience = LONGEST if self._usual is None else min(LONGEST, max(SHORTEST, PATIENCE * self._usual))
         began = time.monotonic()
         done = trial.log_in(client=client, serve=serve(), seconds=patience)
-        if done.rc == TOO_LONG:  # a machine under load may be too slow once
+        if done.rc == TOO_LONG and self._is_open():  # a machine under load may be too slow once
             began = time.monotonic()
             done = trial.log_in(client=client, serve=serve(), seconds=2 * patience)
         if WORD in done.stdout:

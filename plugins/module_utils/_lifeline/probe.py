@@ -57,6 +57,8 @@ LEAST_HOPS, LEAST_WINDOW = 8, 536
 TCP_HEADER = struct.Struct("!HHIIBBHHH")
 HOP_LIMIT = struct.Struct("=i")
 
+CONNECT_SECONDS = 2.5  # the kernel answers at once; a packet that was lost is sent again after a second
+
 OPEN, REFUSED, SILENT, UNKNOWN = "open", "refused", "silent", "unknown"
 
 
@@ -362,7 +364,7 @@ def raw_socket(way: Way) -> socket.socket:
     return in_namespace(make)
 
 
-def connect(way: Way, *, port: int, seconds: float = 5.0) -> socket.socket:
+def connect(way: Way, *, port: int, seconds: float = CONNECT_SECONDS) -> socket.socket:
     """Open a connection to the real server by a way in.
 
     :raises WebstackError: when there is no connection to be had.

@@ -258,7 +258,7 @@ def test_a_login_may_take_some_times_as_long_as_usual(monkeypatch: pytest.Monkey
     monkeypatch.setattr(login.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(login.trial, "log_in", client.log_in)
     nobody: t.Any = None
-    logins = login.Logins(runner=nobody, accounts=("admin",), port=22)
+    logins = login.Logins(runner=nobody, accounts=("admin",), port=22, is_open=lambda: True)
 
     def judge() -> str:
         return logins._judge([], lambda: nobody)
@@ -270,6 +270,15 @@ def test_a_login_may_take_some_times_as_long_as_usual(monkeypatch: pytest.Monkey
     assert judge() != ""
     # Long as nothing is known; thrice the usual, but two seconds at least, then, and twice that once more.
     assert client.allowed == pytest.approx([10.0, 2.0, 2.0, 4.0, 9.0, 18.0])
+
+
+def test_a_login_is_not_tried_for_longer_while_ssh_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client([0.0], 600.0)
+    monkeypatch.setattr(login.trial, "log_in", client.log_in)
+    nobody: t.Any = None
+    logins = login.Logins(runner=nobody, accounts=("admin",), port=22, is_open=lambda: False)
+    assert logins._judge([], lambda: nobody) != ""
+    assert client.allowed == [login.LONGEST]
 
 
 @pytest.mark.parametrize(
@@ -284,7 +293,9 @@ def test_keys_that_sshd_may_not_read_as_their_user(rc: int, stderr: str, may: bo
         ran.append(argv)
         return CommandResult(argv=tuple(argv), rc=rc, stdout="", stderr=stderr)
 
-    logins = login.Logins(runner=t.cast("t.Any", types.SimpleNamespace(run=run)), accounts=("admin",), port=22)
+    logins = login.Logins(
+        runner=t.cast("t.Any", types.SimpleNamespace(run=run)), accounts=("admin",), port=22, is_open=lambda: True
+    )
     account = t.cast("t.Any", types.SimpleNamespace(pw_uid=1000, pw_gid=1001))
     assert logins._may_read(account, Path("/home/admin/.ssh/authorized_keys")) == may
     assert ran == [

@@ -35,10 +35,13 @@ class Round(guard.Guard):
         self._store: t.Any = store
         self._tracked: t.Any = None
         self._voice = report.Report(quiet=True)
-        self._way_in: t.Any = types.SimpleNamespace(closed=dict)
+        self.closed: list[dict[int, str]] = []  # as of the next looks
+        self._way_in: t.Any = types.SimpleNamespace(closed=lambda: self.closed.pop(0) if self.closed else {})
         self._logins: t.Any = types.SimpleNamespace(prepare=lambda: None)
         self.tried: list[str] = []
         self.kept: list[t.Any] = []
+        self.online = ""  # what keeps accounts out of the server that runs
+        self.started: list[str] = []
         self.calm = 99  # so many looks after it was mended it is changed again
 
     def _mounts_are_good(self) -> bool:
@@ -66,7 +69,15 @@ class Round(guard.Guard):
 
     def _online_problem(self, *, one: bool = False) -> str:
         assert one in (True, False)
-        return ""
+        return self.online
+
+    def _restore_files(self, reason: str) -> list[str]:
+        return [reason]
+
+    def _start(self, reason: str, *, restart: bool = False) -> bool:
+        assert restart
+        self.started.append(reason)
+        return True
 
     def _settle_logins(self, problem: str, seen: guard.Seen) -> None:
         if not problem and self._look() == seen:
@@ -95,3 +106,18 @@ def test_a_change_that_is_made_again_once_it_was_put_back_is_not_taken_for_good(
         host.calm = calm
         host.run()
         assert OPEN_TO_ALL not in host.kept, f"changed again after {calm} looks"
+
+
+def test_a_server_that_lets_nobody_in_is_started_anew() -> None:
+    host = Round(Store(looks=99))
+    host.online = "no answer"
+    host.run()
+    assert host.started == ["a login failed: no answer"]
+
+
+def test_a_server_is_let_be_where_its_network_was_taken_away_meanwhile() -> None:
+    host = Round(Store(looks=99))
+    host.online = "no connection"
+    host.closed = [{}, {4: "silent"}]
+    host.run()
+    assert host.started == []

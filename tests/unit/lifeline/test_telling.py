@@ -215,7 +215,7 @@ def test_one_key_of_before_has_to_stay(
     file.write_text(now)
     monkeypatch.setattr(login.pwd, "getpwnam", lambda _name: SimpleNamespace(pw_dir=str(tmp_path)))
     none: t.Any = None
-    logins = login.Logins(runner=none, accounts=("admin",), port=22)
+    logins = login.Logins(runner=none, accounts=("admin",), port=22, is_open=lambda: True)
     monkeypatch.setattr(logins, "effective", lambda _account: {"authorizedkeysfile": ".ssh/authorized_keys"})
     told = logins.strangers("admin", lambda path: f"{ED} old\n".encode() if path == str(file) else None)
     assert bool(told) == taken_back
