@@ -49,6 +49,7 @@ LIMITS = {"LimitAS": "infinity", "LimitNOFILE": "65536", "LimitNPROC": "infinity
 STAND_IN_UNIT = {
     "Restart": "always",
     "RestartSec": "1",
+    "StartLimitIntervalSec": "0",  # it has to come back as often as somebody ends it
     "KillMode": "process",
     "RuntimeDirectory": "sshd",
     "RuntimeDirectoryPreserve": "yes",

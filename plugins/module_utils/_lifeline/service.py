@@ -15,7 +15,6 @@ from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.guard i
 if t.TYPE_CHECKING:
     from ansible_collections.phoenix.webstack.plugins.module_utils._lifeline.settings import Settings
 
-TICK_SECONDS = 2.0
 BEAT_SECONDS = 2.0
 HANG_SECONDS = 45.0  # no round takes as long as this
 
@@ -58,5 +57,5 @@ def run(*, settings: Settings, tell_systemd: t.Callable[[str], None]) -> None:
         except FAILURES as error:  # the next round may do better
             voice.tell("guard", "failed", f"{type(error).__name__}: {error}", priority=report.ERROR)
         heartbeat.work()
-        topics = watcher.wait(TICK_SECONDS)
+        topics = watcher.wait(guard.tick)
     guard.leave()

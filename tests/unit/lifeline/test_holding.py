@@ -378,6 +378,22 @@ def test_where_no_settings_work_accounts_come_in_by_key_alone() -> None:
     assert {"PasswordAuthentication no", "KbdInteractiveAuthentication no"} <= set(lines)
 
 
+def test_the_guard_looks_more_often_while_somebody_stops_the_server_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(memory.time, "monotonic", lambda: now[0])
+    held = t.cast("t.Any", guard.Guard.__new__(guard.Guard))
+    held._contest = memory.Contest()
+    assert held.tick == guard.TICK_SECONDS
+    for _repair in range(memory.CONTEST_REPAIRS):
+        now[0] += 3.0
+        held._contest.note("daemon")
+    assert held.tick == guard.HURRIED_SECONDS
+    now[0] += memory.CONTEST_SECONDS
+    assert held.tick == guard.TICK_SECONDS
+
+
 def test_a_restart_that_did_not_help_is_not_made_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     started: list[str] = []
