@@ -70,7 +70,7 @@ if t.TYPE_CHECKING:
 
 SILENT_SECONDS = 10.0  # how often that is looked at of which nothing tells: the older iptables, the processes
 WHOLE_SECONDS = 60.0  # how often that is looked at of which the kernel tells, lest it was not heard
-TICK_SECONDS, HURRIED_SECONDS = 2.0, 0.2  # how often the probe asks; where somebody closes SSH again and again
+TICK_SECONDS, HURRIED_SECONDS = 2.5, 0.2  # how often the probe asks; where somebody closes SSH again and again
 AGAIN_SECONDS = 1.0  # after one during which the host was changed
 RETRY_SECONDS = 10.0  # after a login that failed and could not be mended
 VAIN_SECONDS = 20.0  # after the server was started anew, and that did not help
