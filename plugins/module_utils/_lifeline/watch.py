@@ -45,7 +45,7 @@ PROGRAM = struct.Struct("@HP")
 # linux/inotify.h
 IN_ATTRIB, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE = 0x4, 0x8, 0x100, 0x200
 IN_MOVED, IN_DELETE_SELF, IN_MOVE_SELF, IN_ONLYDIR = 0xC0, 0x400, 0x800, 0x1000000
-IN_IGNORED, IN_Q_OVERFLOW = 0x8000, 0x4000
+IN_IGNORED, IN_Q_OVERFLOW, IN_MASK_ADD = 0x8000, 0x4000, 0x20000000
 IN_ITSELF = IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF
 IN_CHANGES = IN_ATTRIB | IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED | IN_DELETE_SELF | IN_MOVE_SELF
 IN_NONBLOCK = 0x800
@@ -79,7 +79,8 @@ class Inotify:
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
         self.descriptor = self._libc.inotify_init1(IN_NONBLOCK | os.O_CLOEXEC)
-        self._watched: dict[int, Path] = {}
+        # The kernel has one watch for a folder, by whatever names it is known: /lib is a link to /usr/lib.
+        self._watched: dict[int, set[Path]] = {}
         self._names: t.Mapping[Path, set[str] | None] = {}
 
     def follow(self, folders: t.Mapping[Path, set[str] | None]) -> None:
@@ -90,15 +91,17 @@ class Inotify:
         if self.descriptor < 0:  # no instance to be had: the ticks have to do
             return
         self._names = folders
-        for watch, folder in list(self._watched.items()):
-            if folder not in folders:
+        for watch, known in list(self._watched.items()):
+            known.intersection_update(folders)
+            if not known:
                 self._libc.inotify_rm_watch(self.descriptor, watch)
                 del self._watched[watch]
-        for folder in set(folders) - set(self._watched.values()):
+        for folder in set(folders).difference(*self._watched.values()):
             mask = IN_ITSELF if folders[folder] == set() else IN_CHANGES
-            watch = self._libc.inotify_add_watch(self.descriptor, os.fsencode(folder), mask | IN_ONLYDIR)
+            flags = mask | IN_MASK_ADD | IN_ONLYDIR
+            watch = self._libc.inotify_add_watch(self.descriptor, os.fsencode(folder), flags)
             if watch >= 0:
-                self._watched[watch] = folder
+                self._watched.setdefault(watch, set()).add(folder)
 
     def changed(self) -> bool:
         """Tell whether anything that counts changed; what it was, a look at the files themselves tells."""
@@ -119,8 +122,8 @@ class Inotify:
     def _counts(self, watch: int, mask: int, name: str) -> bool:
         if not name or mask & IN_Q_OVERFLOW:
             return True
-        names = self._names.get(self._watched.get(watch, Path()))
-        return names is None or name in names
+        counting = [self._names.get(folder) for folder in self._watched.get(watch, ())]
+        return not counting or any(names is None or name in names for names in counting)
 
 
 class Watcher:
